@@ -1,0 +1,1 @@
+"""sftlab: a laboratory for supervised fine-tuning."""

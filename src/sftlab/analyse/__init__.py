@@ -1,0 +1,1 @@
+"""Raw rows become contract tables, and tables become effects with intervals."""

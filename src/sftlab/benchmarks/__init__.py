@@ -1,0 +1,1 @@
+"""Evaluation tasks: definitions, items, answer extraction, metrics; no model."""

@@ -1,0 +1,1 @@
+"""Instruction datasets: read, recognise, normalise, sample."""

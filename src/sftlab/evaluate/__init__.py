@@ -1,0 +1,1 @@
+"""From a checkpoint and a benchmark to per-item scores."""

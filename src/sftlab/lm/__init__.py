@@ -1,0 +1,1 @@
+"""Models, tokenizers, templates, token arrays, adapters, and forward passes."""

@@ -1,0 +1,1 @@
+"""The built-in bases, data and benchmarks of the demo."""

@@ -1,0 +1,1 @@
+"""What is to be done: the frozen declaration of a study, its expansion into runs, and identity."""

@@ -1,0 +1,194 @@
+"""The frozen declaration of a study: exactly what its file says, checked field by field."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from sftlab.study.measures import MEASURES
+from sftlab.study.methods import Method
+
+
+class Frozen(BaseModel):
+    """A value that cannot be changed and has no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(gt=0.0)]
+Schedule = Literal["constant", "cosine", "linear"]
+
+
+def _one_or_many(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+class BaseRef(Frozen):
+    """A pretrained model to fine-tune: a local folder, or a hub id that is pinned to a revision."""
+
+    name: Name
+    model: str
+    revision: str | None = None
+    family: str | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def family_name(self) -> str:
+        """The stated family, or the base's own name: a base of unknown family is its own cluster."""
+        return self.family or self.name
+
+
+class DatasetRef(Frozen):
+    """Where a dataset lies and how its rows are read; columns only where the shape is not recognised."""
+
+    path: str | None = None
+    hub: str | None = None
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    prompt: str | None = None
+    input: str | None = None
+    response: str | None = None
+    messages: str | None = None
+    text: str | None = None
+    system: str | None = None
+    columns: tuple[str, ...] | None = Field(
+        default=None, description="names of the columns of a csv or tsv file without a header line"
+    )
+    turns: Literal["all", "first"] = "all"
+    max_bytes: Count | None = None
+    short: Literal["error", "allow"] = "error"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("a dataset has either `path` (a file) or `hub` (a hub id)")
+        return self
+
+
+class Mixture(Frozen):
+    """Several datasets sampled together; `samples` is the size of the whole mixture."""
+
+    of: tuple[str, ...] = Field(min_length=1)
+    weights: tuple[Weight, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_weight_each(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.of):
+            raise ValueError(f"one weight for each of the {len(self.of)} datasets, got {len(self.weights)}")
+        return self
+
+
+class Seeds(Frozen):
+    """The three random acts of a run: which examples, in which order, how adapters start."""
+
+    sample: tuple[int, ...] = (0,)
+    order: tuple[int, ...] = (0,)
+    init: tuple[int, ...] = (0,)
+
+
+class Precision(Frozen):
+    """In what the weights are held and in what the forward pass computes; part of the recipe."""
+
+    weights: Literal["float32", "bfloat16"] = "float32"
+    compute: Literal["float32", "bfloat16"] = "float32"
+
+
+class CustomTemplate(Frozen):
+    """A template of one's own: `prompt` holds `{instruction}`, `response` holds `{response}`."""
+
+    prompt: str
+    response: str = "{response}"
+
+    @model_validator(mode="after")
+    def _has_its_places(self) -> Self:
+        if self.prompt.count("{instruction}") != 1:
+            raise ValueError("`prompt` has {instruction} in it exactly once")
+        if self.response.count("{response}") != 1:
+            raise ValueError("`response` has {response} in it exactly once")
+        return self
+
+
+TemplateName = Literal["auto", "question_answer", "alpaca", "chat"]
+Template = TemplateName | CustomTemplate
+Scorer = Literal["likelihood", "generative"]
+
+
+class BenchmarkRef(Frozen):
+    """A benchmark by shipped name, by lm-evaluation-harness task file, or as gold answers of a prompt/answer file."""
+
+    name: Name
+    file: str | None = None
+    data: str | None = None
+    prompt: str | None = None
+    response: str | None = None
+    shots: int | None = Field(default=None, ge=0)
+    max_new_tokens: Count | None = None
+    items: Literal["all"] | Count | None = None
+    subjects: tuple[str, ...] | None = None
+    scorers: tuple[Scorer, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_definition(self) -> Self:
+        if self.file is not None and self.data is not None:
+            raise ValueError("a benchmark has `file` (a task file) or `data` (a prompt/answer file), not both")
+        if self.data is None and (self.prompt is not None or self.response is not None):
+            raise ValueError("`prompt` and `response` name columns of `data`, which is not given")
+        return self
+
+
+class Evaluation(Frozen):
+    """What every checkpoint and every base is scored on, and how it is asked."""
+
+    benchmarks: tuple[BenchmarkRef, ...] = ()
+    benchmarks_dir: str | None = None
+    score_epochs: Literal["last", "all"] = "last"
+    template: Literal["same", "plain"] | Template = "same"
+    items: Literal["all"] | Count = "all"
+
+
+class ExplicitRun(Frozen):
+    """One run written out, beside or instead of the product of all factors."""
+
+    base: str
+    dataset: str
+    method: str
+    samples: Count
+    epochs: Count
+    schedule: Schedule = "constant"
+    seed: int = 0
+
+
+class Budget(Frozen):
+    """What the study may cost; `plan` and `run` refuse above it."""
+
+    gpu_hours: float | None = Field(default=None, gt=0.0)
+    hours: float | None = Field(default=None, gt=0.0, description="wall-clock hours on this machine")
+    disk_gb: float | None = Field(default=None, gt=0.0)
+
+
+class Study(Frozen):
+    """Base models x datasets x methods x sample sizes x epochs x seeds, and what is asked of every model."""
+
+    study: Name
+    bases: tuple[BaseRef, ...] = Field(min_length=1)
+    datasets: dict[Name, DatasetRef] = Field(default_factory=dict)
+    mixtures: dict[Name, Mixture | Literal["leave_one_out"]] = Field(default_factory=dict)
+    samples: Annotated[tuple[Count, ...], BeforeValidator(_one_or_many)] = (1000,)
+    validation: Annotated[float, Field(ge=0.0)] = 0.05
+    methods: dict[Name, Method] = Field(default_factory=dict)
+    epochs: Annotated[tuple[Count, ...], BeforeValidator(_one_or_many)] = (3,)
+    checkpoints: Literal["last", "all"] = "last"
+    schedule: Annotated[tuple[Schedule, ...], BeforeValidator(_one_or_many)] = ("constant",)
+    warmup_steps: int = Field(default=0, ge=0)
+    precision: Precision | None = None
+    seeds: tuple[int, ...] | Seeds = (0,)
+    template: Template = "auto"
+    loss_on: Literal["response", "all"] = "response"
+    max_tokens: Count = 2048
+    overflow: Literal["drop", "truncate"] = "truncate"
+    runs: tuple[ExplicitRun, ...] | None = None
+    evaluation: Evaluation = Evaluation()
+    measures: tuple[str, ...] = tuple(MEASURES)
+    budget: Budget | None = None

@@ -1,0 +1,24 @@
+"""Training methods: one declaration a file, found through `METHODS` by the value of `adapter`."""
+
+from typing import Annotated
+
+from pydantic import Discriminator, Tag
+
+from sftlab.study.methods.common import MethodParameters
+from sftlab.study.methods.full import Full
+from sftlab.study.methods.lora import Lora
+
+METHODS: dict[str, type[MethodParameters]] = {"none": Full, "lora": Lora}
+
+
+def _adapter_of(value: object) -> str:
+    adapter = value.get("adapter", "none") if isinstance(value, dict) else getattr(value, "adapter", "none")
+    return str(adapter)
+
+
+Method = Annotated[
+    Annotated[Full, Tag("none")] | Annotated[Lora, Tag("lora")],
+    Discriminator(_adapter_of),
+]
+
+__all__ = ["METHODS", "Full", "Lora", "Method", "MethodParameters"]

@@ -1,0 +1,23 @@
+"""What every training method declares."""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PositiveFloats = tuple[float, ...]
+
+
+class MethodParameters(BaseModel):
+    """Optimizer settings that all methods share; AdamW in every case (Loshchilov & Hutter 2019)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: ClassVar[int] = 1
+
+    learning_rate: PositiveFloats = Field(default=(1.0e-5,), min_length=1)
+    batch_size: int = Field(default=32, ge=1)
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(default=1.0e-8, gt=0.0)
+    max_grad_norm: float | None = Field(default=1.0, gt=0.0)
+    select: Literal["validation"] | None = None

@@ -1,0 +1,20 @@
+"""Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685)."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sftlab.study.methods.common import MethodParameters, PositiveFloats
+
+
+class Lora(MethodParameters):
+    """Each target matrix W is used as W + (alpha / rank) B A; only A and B are trained."""
+
+    version: ClassVar[int] = 1
+
+    adapter: Literal["lora"]
+    learning_rate: PositiveFloats = Field(default=(2.0e-4,), min_length=1)
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32.0, gt=0.0)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"

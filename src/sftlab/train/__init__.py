@@ -1,0 +1,1 @@
+"""From a run's declaration to its checkpoints."""

@@ -1,0 +1,17 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real datasets, benchmarks and pretrained models, where there is one."""
+    folder = Path(os.environ.get("SFTLAB_SHARED", REPOSITORY.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip("needs real data: set SFTLAB_SHARED to a folder with data/ and weights/")
+    return folder
