@@ -1,0 +1,77 @@
+"""Cells: every result a study asks for, by the identity under which the store holds it."""
+
+from dataclasses import dataclass
+
+from sftlab.study.declaration import BaseRef, BenchmarkRef
+from sftlab.study.run import RunSpec
+
+LABEL_DIGITS = 12
+
+
+def checkpoint_label(identity: str, epoch: int) -> str:
+    """How tables name a checkpoint: the first digits of its run's (or base's) identity and the epoch."""
+    return f"{identity[:LABEL_DIGITS]}-e{epoch}"
+
+
+@dataclass(frozen=True)
+class BaseCell:
+    """A base as it is on disk now: digests of its weights (with configuration) and of its tokenizer."""
+
+    base: BaseRef
+    family: str
+    digest: str
+    tokenizer_digest: str
+
+    @property
+    def checkpoint(self) -> str:
+        """The base itself as a checkpoint: epoch 0."""
+        return checkpoint_label(self.digest, 0)
+
+
+@dataclass(frozen=True)
+class RunCell:
+    """One run of the study."""
+
+    spec: RunSpec
+    family: str
+    identity: str
+
+    def checkpoint(self, epoch: int) -> str:
+        """Label of the checkpoint after an epoch."""
+        return checkpoint_label(self.identity, epoch)
+
+
+@dataclass(frozen=True)
+class ScoreCell:
+    """One checkpoint on one benchmark; `run` is None and `epoch` 0 for the base itself."""
+
+    identity: str
+    checkpoint: str
+    base: str
+    run: str | None
+    epoch: int
+    benchmark: BenchmarkRef
+    benchmark_digest: str
+
+
+@dataclass(frozen=True)
+class MeasureCell:
+    """The properties of one dataset sample under one base."""
+
+    identity: str
+    base: str
+    dataset: str
+    samples: int
+    seed: int
+    measures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """All that a study asks for."""
+
+    study: str
+    bases: tuple[BaseCell, ...]
+    runs: tuple[RunCell, ...]
+    scores: tuple[ScoreCell, ...]
+    measures: tuple[MeasureCell, ...]
