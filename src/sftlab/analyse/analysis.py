@@ -1,0 +1,184 @@
+"""Everything that an analysis of a study found: what the command line prints and the report draws."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+import polars as pl
+
+from sftlab.analyse.effects import SECTIONS, Finding, Section
+
+TEXT, REAL, COUNT, TRUTH = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()
+Schema = Mapping[str, pl.DataType]
+
+METRIC: Schema = {"benchmark": TEXT, "scorer": TEXT, "metric": TEXT, "main": TRUTH, "unit": TEXT}
+INTERVAL: Schema = {"se": REAL, "ci_low": REAL, "ci_high": REAL, "n": COUNT}
+TEST: Schema = {"p": REAL, "p_adjusted": REAL, "verdict": TEXT}
+
+SCHEMAS: Mapping[str, Schema] = {
+    "metrics": {**METRIC, "higher_is_better": TRUTH, "scored": COUNT},
+    "gains": {
+        "base": TEXT,
+        "family": TEXT,
+        "dataset": TEXT,
+        "method": TEXT,
+        **METRIC,
+        "gain": REAL,
+        **INTERVAL,
+        "items": COUNT,
+        "seeds": COUNT,
+        "status": TEXT,
+        "reason": TEXT,
+    },
+    "ranking": {**METRIC, "population": TEXT, "dataset": TEXT, "rank": COUNT, "gain": REAL, **INTERVAL, "cells": COUNT},
+    "comparisons": {
+        **METRIC,
+        "population": TEXT,
+        "dataset": TEXT,
+        "other": TEXT,
+        "difference": REAL,
+        **INTERVAL,
+        **TEST,
+    },
+    "properties": {
+        **METRIC,
+        "property": TEXT,
+        "scope": TEXT,
+        "kind": TEXT,
+        "correlation": REAL,
+        **INTERVAL,
+        "cells": COUNT,
+        **TEST,
+    },
+    "property_points": {
+        **METRIC,
+        "property": TEXT,
+        "base": TEXT,
+        "family": TEXT,
+        "dataset": TEXT,
+        "value": REAL,
+        "gain": REAL,
+    },
+    "layer_change": {
+        "method": TEXT,
+        "part": TEXT,
+        "depth": REAL,
+        "relative_change": REAL,
+        **INTERVAL,
+        "cells": COUNT,
+        "near_peak": TRUTH,
+    },
+    "layer_correlations": {
+        **METRIC,
+        "method": TEXT,
+        "depth": REAL,
+        "divided_by_total": TRUTH,
+        "correlation": REAL,
+        **INTERVAL,
+        "cells": COUNT,
+        **TEST,
+        "near_peak": TRUTH,
+    },
+    "training": {
+        **METRIC,
+        "factor": TEXT,
+        "level": TEXT,
+        "other": TEXT,
+        "difference": REAL,
+        **INTERVAL,
+        "cells": COUNT,
+        "smallest_effect": REAL,
+        **TEST,
+    },
+    "training_points": {
+        **METRIC,
+        "factor": TEXT,
+        "level": TEXT,
+        "other": TEXT,
+        "base": TEXT,
+        "family": TEXT,
+        "dataset": TEXT,
+        "gain": REAL,
+        "other_gain": REAL,
+    },
+    "seed_noise": {**METRIC, "sd": REAL, "df": COUNT},
+}
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The answers of a study, as frames with the columns of `SCHEMAS` and as sentences.
+
+    Gains are tuned minus base, oriented so that positive is better, at the last epoch of each run and of the chosen
+    learning rate only. Columns that recur: `benchmark`, `scorer`, `metric` with `main` (the metric the answer is given
+    in) and `unit`; `se`, `ci_low`, `ci_high` (95 %) and `n`, the number of independent units; `p` and `p_adjusted`
+    with `verdict` (`higher`, `lower`, `cannot tell` or `too small to tell`). Unknown values are null.
+
+    - metrics: what each benchmark is scored in; `scored` counts its checkpoints.
+    - gains: one row per base x dataset x method (`all` is their mean) x metric; `n` counts runs; interval from paired
+      items and seeds, of that base; cells without a gain have a `status` other than done and a `reason`.
+    - ranking: datasets by mean gain, best first; `population` is `bases like these` (interval over base families, `n`
+      of them) or `these bases` (interval over paired items and seeds, `n` items).
+    - comparisons: the best dataset of a benchmark against each other one: how much more it helped.
+    - properties: correlation of a data property with gain over family x dataset cells; `scope` is `within` (centred by
+      family) or `across`; `kind` is pearson or spearman; `n` is the number of clusters the interval counts.
+    - property_points: the base x dataset cells behind them.
+    - layer_change: mean relative weight change by depth (0 first layer, 1 last) per method; parts without a depth
+      (embedding, head) have a null depth. `near_peak`: cannot be told from the largest.
+    - layer_correlations: correlation of that change with gain over family x dataset cells, centred by family.
+    - training: level minus other of a factor (method, samples, schedule, epochs, learning_rate), all else equal;
+      `smallest_effect` is what the design would have found in 4 of 5 studies.
+    - training_points: the base x dataset cells behind them.
+    - seed_noise: standard deviation of gain between seeds of the same cell, with its degrees of freedom.
+    """
+
+    study: str
+    findings: tuple[Finding, ...]
+    metrics: pl.DataFrame
+    gains: pl.DataFrame
+    ranking: pl.DataFrame
+    comparisons: pl.DataFrame
+    properties: pl.DataFrame
+    property_points: pl.DataFrame
+    layer_change: pl.DataFrame
+    layer_correlations: pl.DataFrame
+    training: pl.DataFrame
+    training_points: pl.DataFrame
+    seed_noise: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        for name, schema in SCHEMAS.items():
+            got = getattr(self, name).schema
+            assert dict(got) == dict(schema), f"{name}: {got}"
+
+    def sentences(
+        self, section: Section | None = None, *, benchmark: str | None = None, subject: str | None = None
+    ) -> tuple[str, ...]:
+        """The sentences, in reading order, of a section, a benchmark or a subject; of all where none is named."""
+        return tuple(
+            finding.text
+            for finding in self.findings
+            if (section is None or finding.section == section)
+            and (benchmark is None or finding.benchmark == benchmark)
+            and (subject is None or finding.subject == subject)
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values: sentences by section, findings with their effects, and every frame as a list of rows."""
+        frames = {field.name: getattr(self, field.name) for field in fields(self) if field.name in SCHEMAS}
+        return {
+            "study": self.study,
+            "sentences": {section: list(self.sentences(section)) for section in SECTIONS},
+            "findings": [asdict(finding) for finding in self.findings],
+            **{name: frame.to_dicts() for name, frame in frames.items()},
+        }
+
+
+def framed(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:
+    """Rows as the frame of that name; columns a row does not have are null, and NaN is our own bug."""
+    schema = SCHEMAS[name]
+    for row in rows:
+        assert set(row) <= set(schema), f"{name}: {set(row) - set(schema)}"
+        assert not any(isinstance(value, float) and math.isnan(value) for value in row.values()), f"{name}: {row}"
+    columns = {column: [row.get(column) for row in rows] for column in schema}
+    return pl.DataFrame(columns, schema=dict(schema), strict=False)
