@@ -1,0 +1,161 @@
+"""Gains: a forest of datasets, and a map of base x dataset cells."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from sftlab.report.blocks import Figure
+from sftlab.report.figures.drawing import Trace, drawing, error_bars, named_places, titled, zero_line
+from sftlab.report.palette import Palette
+from sftlab.report.text import figure_text, hover, interval, signed
+
+Row = Mapping[str, object]
+
+
+def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
+    """Mean gain of each dataset with its 95 % interval, best on top.
+
+    `gains` has one row a dataset: dataset, value, ci_low, ci_high, n. A dataset whose interval spans zero, or has none,
+    is drawn hollow.
+    """
+    ranked = gains.sort("value", descending=True, nulls_last=True)
+    names: list[str] = ranked["dataset"].to_list()
+    traces: list[Trace] = []
+    for place, row in enumerate(ranked.iter_rows(named=True)):
+        colour = palette.dataset_colour(row["dataset"])
+        symbol = palette.dataset_symbol(row["dataset"])
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": figure_text(row["dataset"]),
+                "x": [row["value"]],
+                "y": [place],
+                "error_x": {**error_bars([row["value"]], [row["ci_low"]], [row["ci_high"]]), "color": colour},
+                "marker": {
+                    "color": colour,
+                    "size": 10,
+                    "symbol": symbol if is_sure(row) else f"{symbol}-open",
+                    "line": {"color": colour, "width": 2},
+                },
+                "hoverinfo": "text",
+                "hovertext": [hover([row["dataset"], *gain_lines(row, unit, "n")])],
+            }
+        )
+    return drawing(
+        traces,
+        90 + 32 * max(len(names), 2),
+        xaxis=titled(f"mean gain ({unit}; right is better)", zeroline=False),
+        yaxis=named_places(names, downwards=True),
+        shapes=[zero_line("x")],
+    )
+
+
+@dataclass(frozen=True)
+class Places:
+    """Rows (bases) and columns (datasets) of a map, in order, and the absolute gain at which its colours end."""
+
+    bases: Sequence[str]
+    datasets: Sequence[str]
+    limit: float
+
+
+def gain_map(gains: pl.DataFrame, missing: pl.DataFrame, places: Places, unit: str) -> Figure:
+    """Mean gain of each base x dataset cell.
+
+    `gains` has base, dataset, value, ci_low, ci_high, n; cells whose interval spans zero or is unknown are pale.
+    `missing` has base, dataset, status, reason for cells without a gain; they are hatched. What is in neither
+    is hatched as pending.
+    """
+    cells = {(row["base"], row["dataset"]): row for row in gains.drop_nulls("value").iter_rows(named=True)}
+    sure = {key: row for key, row in cells.items() if is_sure(row)}
+    unsure = {key: row for key, row in cells.items() if key not in sure}
+    traces = [
+        _heat(found, places, unit, axis) for found, axis in ((sure, "coloraxis"), (unsure, "coloraxis2")) if found
+    ]
+    hatched = _hatched(cells, missing, places)
+    traces.extend([hatched] if hatched["x"] else [])
+    scale = {"cmin": -places.limit, "cmax": places.limit, "cmid": 0}
+    return drawing(
+        traces,
+        110 + 40 * max(len(places.bases), 2),
+        xaxis={**named_places(places.datasets), "side": "bottom"},
+        yaxis=named_places(places.bases, downwards=True),
+        coloraxis={**scale, "colorbar": {"title": {"text": f"gain<br>({unit})"}, "thickness": 12, "outlinewidth": 0}},
+        coloraxis2={**scale, "showscale": not sure, "colorbar": {"thickness": 12, "outlinewidth": 0}},
+        bargap=0.04,
+    )
+
+
+def is_sure(row: Row) -> bool:
+    """Whether a 95 % interval is known and leaves zero out."""
+    low, high = row["ci_low"], row["ci_high"]
+    return isinstance(low, float) and isinstance(high, float) and (low > 0 or high < 0)
+
+
+def gain_lines(row: Row, unit: str, counted_as: str) -> list[str]:
+    """What hovering over a gain says: the gain, its interval, n."""
+    value, low, high = (_known(row, name) for name in ("value", "ci_low", "ci_high"))
+    return [f"gain {signed(value)} {unit}", interval(low, high), f"{counted_as} = {row['n']}"]
+
+
+def _heat(cells: Mapping[tuple[str, str], Row], places: Places, unit: str, axis: str) -> Trace:
+    return {
+        "type": "heatmap",
+        "x": list(range(len(places.datasets))),
+        "y": list(range(len(places.bases))),
+        "z": _grid(cells, places, lambda row: row["value"]),
+        "text": _grid(cells, places, lambda row: signed(_known(row, "value"))),
+        "texttemplate": "%{text}",
+        "hovertext": _grid(cells, places, lambda row: hover([_pair(row), *gain_lines(row, unit, "n")])),
+        "hoverinfo": "text",
+        "hoverongaps": False,
+        "coloraxis": axis,
+        "xgap": 3,
+        "ygap": 3,
+    }
+
+
+def _grid(cells: Mapping[tuple[str, str], Row], places: Places, of: Callable[[Row], object]) -> list[list[object]]:
+    return [
+        [of(cells[base, dataset]) if (base, dataset) in cells else None for dataset in places.datasets]
+        for base in places.bases
+    ]
+
+
+def _pair(row: Row) -> str:
+    return f"{row['base']} trained on {row['dataset']}"
+
+
+def _known(row: Row, name: str) -> float | None:
+    value = row[name]
+    return value if isinstance(value, float) else None
+
+
+def _hatched(cells: Mapping[tuple[str, str], Row], missing: pl.DataFrame, places: Places) -> Trace:
+    reasons = {(row["base"], row["dataset"]): row for row in missing.iter_rows(named=True)}
+    absent = [
+        (across, down, base, dataset)
+        for down, base in enumerate(places.bases)
+        for across, dataset in enumerate(places.datasets)
+        if (base, dataset) not in cells
+    ]
+    pending: Row = {"status": "pending", "reason": None}
+    rows = [reasons.get((base, dataset), pending) for _, _, base, dataset in absent]
+    return {
+        "type": "bar",
+        "x": [across for across, _, _, _ in absent],
+        "base": [down - 0.46 for _, down, _, _ in absent],
+        "y": [0.92] * len(absent),
+        "text": [figure_text(row["status"]) for row in rows],
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+        "textangle": 0,
+        "marker": {"pattern": {"shape": "/", "size": 7, "solidity": 0.25}},
+        "hoverinfo": "text",
+        "hovertext": [
+            hover([f"{base} trained on {dataset}", f"{row['status']}: {row['reason'] or 'no reason recorded'}"])
+            for (_, _, base, dataset), row in zip(absent, rows, strict=True)
+        ],
+    }

@@ -1,0 +1,68 @@
+"""How far the weights moved, by depth, and how that goes with gain."""
+
+import polars as pl
+
+from sftlab.report.blocks import Figure
+from sftlab.report.figures.drawing import Trace, drawing, error_bars, titled, zero_line
+from sftlab.report.palette import Palette
+from sftlab.report.text import figure_text, hover, interval, number
+
+
+def change_by_depth(change: pl.DataFrame, palette: Palette) -> Figure:
+    """Mean relative weight change by depth with its 95 % interval, one curve a method.
+
+    `change` has method, depth, value, ci_low, ci_high, n. The axis is logarithmic where values differ more than
+    thirtyfold.
+    """
+    known = change.drop_nulls("value").sort("depth")
+    traces = [
+        _curve(str(method), rows, palette.method_colour(str(method)))
+        for (method,), rows in known.group_by("method", maintain_order=True)
+    ]
+    lowest, highest = known["value"].min(), known["value"].max()
+    wide = isinstance(lowest, float) and isinstance(highest, float) and lowest > 0 and highest / lowest > 30
+    return drawing(
+        traces,
+        380,
+        showlegend=True,
+        xaxis=titled("depth (0 is the first layer, 1 the last)", range=[-0.03, 1.03], zeroline=False),
+        yaxis=titled("relative weight change", type="log" if wide else "linear", tickformat=".2~g"),
+    )
+
+
+def correlation_by_depth(correlation: pl.DataFrame, colour: str) -> Figure:
+    """Correlation of weight change with gain by depth: depth, value, ci_low, ci_high, n."""
+    known = correlation.drop_nulls("value").sort("depth")
+    return drawing(
+        [_curve("correlation", known, colour)],
+        340,
+        xaxis=titled("depth (0 is the first layer, 1 the last)", range=[-0.03, 1.03], zeroline=False),
+        yaxis=titled("correlation with gain", range=[-1.05, 1.05], zeroline=False),
+        shapes=[zero_line("y")],
+    )
+
+
+def _curve(name: str, rows: pl.DataFrame, colour: str) -> Trace:
+    values, lows, highs = (rows[column].to_list() for column in ("value", "ci_low", "ci_high"))
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": figure_text(name),
+        "x": rows["depth"].to_list(),
+        "y": values,
+        "error_y": {**error_bars(values, lows, highs), "color": colour},
+        "line": {"color": colour, "width": 2},
+        "marker": {"color": colour, "size": 7},
+        "hoverinfo": "text",
+        "hovertext": [
+            hover(
+                [
+                    name,
+                    f"depth {row['depth']:.2f}: {number(row['value'])}",
+                    interval(row["ci_low"], row["ci_high"]),
+                    f"n = {row['n']}",
+                ]
+            )
+            for row in rows.iter_rows(named=True)
+        ],
+    }

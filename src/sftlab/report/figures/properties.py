@@ -1,0 +1,54 @@
+"""A property of the training data against what the data brought."""
+
+import polars as pl
+
+from sftlab.report.blocks import Figure
+from sftlab.report.figures.drawing import Trace, drawing, titled, zero_line
+from sftlab.report.palette import Palette
+from sftlab.report.text import figure_text, hover, number, signed
+
+
+def property_scatter(points: pl.DataFrame, name: str, unit: str, palette: Palette) -> Figure:
+    """One point a base x dataset cell: the value of a data property under that base, and the mean gain.
+
+    `points` has base, dataset, property_value, gain. Colour and symbol tell the base. The property's axis is
+    logarithmic where its values are positive and span more than a factor of thirty.
+    """
+    known = points.drop_nulls(["property_value", "gain"])
+    traces: list[Trace] = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": figure_text(base),
+            "x": rows["property_value"].to_list(),
+            "y": rows["gain"].to_list(),
+            "marker": {
+                "color": palette.base_colour(str(base)),
+                "symbol": palette.base_symbol(str(base)),
+                "size": 10,
+                "opacity": 0.85,
+            },
+            "hoverinfo": "text",
+            "hovertext": [
+                hover(
+                    [
+                        f"{base} trained on {row['dataset']}",
+                        f"{name} {number(row['property_value'])}",
+                        f"gain {signed(row['gain'])} {unit}",
+                    ]
+                )
+                for row in rows.iter_rows(named=True)
+            ],
+        }
+        for (base,), rows in known.group_by("base", maintain_order=True)
+    ]
+    lowest, highest = known["property_value"].min(), known["property_value"].max()
+    wide = isinstance(lowest, float) and isinstance(highest, float) and lowest > 0 and highest / lowest > 30
+    return drawing(
+        traces,
+        380,
+        showlegend=True,
+        xaxis=titled(figure_text(name), type="log" if wide else "linear", zeroline=False),
+        yaxis=titled(f"mean gain ({unit})", zeroline=False),
+        shapes=[zero_line("y")],
+    )

@@ -1,0 +1,181 @@
+"""Figures show exactly what is in the frames, and plotly accepts them."""
+
+import math
+
+import plotly.graph_objects as go
+import polars as pl
+import pytest
+
+from sftlab.report.figures.gains import Places, gain_forest, gain_map
+from sftlab.report.figures.layers import change_by_depth, correlation_by_depth
+from sftlab.report.figures.methods import paired_gains
+from sftlab.report.figures.properties import property_scatter
+from sftlab.report.figures.training import loss_curves, thinned_losses, validation_curves
+from sftlab.report.palette import Palette
+
+from .synthetic import synthetic_tables
+
+PALETTE = Palette(bases=("a", "b"), datasets=("x", "y", "z"), methods=("full", "lora"))
+EVIL = '<b onclick="x()">&amp;</b>'
+
+
+def accepted(figure):
+    return go.Figure(dict(figure))
+
+
+def gains(rows):
+    return pl.DataFrame(rows, schema=["base", "dataset", "value", "ci_low", "ci_high", "n"], orient="row")
+
+
+GAINS = gains(
+    [
+        ("a", "x", 0.4, 0.1, 0.7, 2),
+        ("a", "y", -0.2, -0.5, 0.1, 2),
+        ("b", "x", -0.3, -0.4, -0.2, 2),
+        ("b", "y", 0.05, None, None, 1),
+    ]
+)
+MISSING = pl.DataFrame({"base": ["a"], "dataset": ["z"], "status": ["failed"], "reason": ["out of memory"]})
+PLACES = Places(bases=("a", "b"), datasets=("x", "y", "z"), limit=0.4)
+
+
+def test_forest_shows_every_dataset_best_on_top_with_its_interval():
+    ranking = pl.DataFrame(
+        {"dataset": ["x", "y"], "value": [0.1, 0.4], "ci_low": [-0.1, 0.3], "ci_high": [0.3, 0.6], "n": [4, 4]}
+    )
+    figure = accepted(gain_forest(ranking, "bits per byte", PALETTE))
+    assert list(figure.layout.yaxis.ticktext) == ["y", "x"]
+    best, other = figure.data
+    assert best.x[0] == 0.4
+    assert best.x[0] + best.error_x.array[0] == pytest.approx(0.6)
+    assert best.x[0] - best.error_x.arrayminus[0] == pytest.approx(0.3)
+    assert best.marker.color == PALETTE.dataset_colour("y")
+    assert best.marker.symbol == "square"
+    assert other.marker.symbol == "circle-open"
+    assert "+0.400 bits per byte" in best.hovertext[0]
+    assert "+0.300 to +0.600" in best.hovertext[0]
+    assert "bits per byte" in figure.layout.xaxis.title.text
+
+
+def test_forest_without_intervals_draws_no_error_bar():
+    ranking = pl.DataFrame({"dataset": ["x"], "value": [0.1], "ci_low": [None], "ci_high": [None], "n": [1]})
+    figure = accepted(gain_forest(ranking, "accuracy", PALETTE))
+    assert figure.data[0].error_x.array[0] is None
+    assert "no interval" in figure.data[0].hovertext[0]
+
+
+def test_map_puts_sure_unsure_and_missing_cells_each_in_its_own_layer():
+    sure, unsure, hatched = accepted(gain_map(GAINS, MISSING, PLACES, "accuracy")).data
+    assert [list(row) for row in sure.z] == [[0.4, None, None], [-0.3, None, None]]
+    assert [list(row) for row in unsure.z] == [[None, -0.2, None], [None, 0.05, None]]
+    assert (sure.coloraxis, unsure.coloraxis) == ("coloraxis", "coloraxis2")
+    assert [(x, base + 0.46) for x, base in zip(hatched.x, hatched.base, strict=True)] == [(2, 0), (2, 1)]
+    assert hatched.hovertext[0] == "a trained on z<br>failed: out of memory"
+    assert list(hatched.text) == ["failed", "pending"]
+    assert hatched.marker.pattern.shape == "/"
+    assert "n = 1" in unsure.hovertext[1][1]
+    assert "no interval" in unsure.hovertext[1][1]
+
+
+def test_map_scales_sure_and_unsure_cells_alike():
+    figure = accepted(gain_map(GAINS, MISSING, PLACES, "accuracy"))
+    for axis in (figure.layout.coloraxis, figure.layout.coloraxis2):
+        assert (axis.cmin, axis.cmid, axis.cmax) == (-0.4, 0, 0.4)
+
+
+def test_map_of_nothing_is_all_hatched():
+    figure = accepted(gain_map(GAINS.clear(), MISSING.clear(), PLACES, "accuracy"))
+    assert len(figure.data) == 1
+    assert len(figure.data[0].x) == 6
+
+
+def test_property_scatter_has_one_point_a_cell_and_a_log_axis_only_when_wide():
+    points = pl.DataFrame(
+        {
+            "base": ["a", "a", "b"],
+            "dataset": ["x", "y", "x"],
+            "property_value": [1.0, 10.0, 100.0],
+            "gain": [0.1, 0.2, -0.3],
+        }
+    )
+    wide = accepted(property_scatter(points, "response perplexity", "accuracy", PALETTE))
+    assert [(trace.name, tuple(trace.x), tuple(trace.y)) for trace in wide.data] == [
+        ("a", (1.0, 10.0), (0.1, 0.2)),
+        ("b", (100.0,), (-0.3,)),
+    ]
+    assert wide.layout.xaxis.type == "log"
+    assert wide.data[0].marker.color != wide.data[1].marker.color
+    narrow = accepted(property_scatter(points.filter(pl.col("base") == "a"), "length", "accuracy", PALETTE))
+    assert narrow.layout.xaxis.type == "linear"
+
+
+def test_depth_curves_carry_intervals_and_methods():
+    change = pl.DataFrame(
+        {"method": ["full", "full", "lora"], "depth": [1.0, 0.0, 0.0], "value": [0.3, 0.2, 0.1],
+         "ci_low": [0.2, 0.1, None], "ci_high": [0.5, 0.3, None], "n": [4, 4, 1]}
+    )  # fmt: skip
+    full, lora = accepted(change_by_depth(change, PALETTE)).data
+    assert (list(full.x), list(full.y)) == ([0.0, 1.0], [0.2, 0.3])
+    assert list(full.error_y.array) == pytest.approx([0.1, 0.2])
+    assert list(lora.error_y.array) == [None]
+    correlation = accepted(correlation_by_depth(change.drop("method").head(2), "#123456"))
+    assert list(correlation.data[0].y) == [0.2, 0.3]
+    assert max(correlation.layout.yaxis.range) > 1
+
+
+def test_paired_gains_draw_the_line_of_equality():
+    pairs = pl.DataFrame({"base": ["a", "b"], "dataset": ["x", "y"], "first": [0.1, 0.3], "second": [0.2, None]})
+    figure = accepted(paired_gains(pairs, ("full", "lora"), "accuracy", PALETTE))
+    assert [(tuple(trace.x), tuple(trace.y)) for trace in figure.data] == [((0.1,), (0.2,))]
+    line = figure.layout.shapes[0]
+    assert (line.x0, line.x1) == (line.y0, line.y1)
+    assert line.x0 < 0.1
+    assert line.x1 > 0.2
+
+
+def test_thinned_losses_keep_the_mean_and_the_last_step():
+    losses = pl.DataFrame(
+        {
+            "run": ["r"] * 1000 + ["s"] * 3,
+            "step": [*range(1, 1001), 1, 2, 3],
+            "loss": [*map(float, range(1000)), 3.0, 2.0, 1.0],
+        }
+    )
+    thinned = thinned_losses(losses, points=100)
+    long = thinned.filter(pl.col("run") == "r")
+    assert long.height == 100
+    assert long["step"].to_list() == list(range(10, 1001, 10))
+    assert long["loss"].to_list() == pytest.approx([4.5 + 10 * place for place in range(100)])
+    assert thinned.filter(pl.col("run") == "s")["loss"].to_list() == [3.0, 2.0, 1.0]
+
+
+def test_training_curves_draw_each_run_once_and_name_each_recipe_once():
+    tables = synthetic_tables()
+    runs = tables["runs"].filter(base="olmo-1b")
+    palette = Palette(bases=("olmo-1b",), datasets=("alpaca", "gsm8k", "dolly", "code"), methods=("full", "lora"))
+    figure = accepted(loss_curves(thinned_losses(tables["losses"]), runs, palette))
+    assert len(figure.data) == 16
+    assert sum(trace.showlegend for trace in figure.data) == 8
+    run = runs["run"][0]
+    assert list(figure.data[0].y) == tables["losses"].filter(run=run)["loss"].to_list()
+    validation = accepted(validation_curves(tables["validation"], runs, palette))
+    assert list(validation.data[0].y) == tables["validation"].filter(run=run)["bits_per_byte"].to_list()
+    assert list(validation.data[0].x) == [0, 1, 2, 3]
+
+
+def test_names_with_markup_are_shown_as_text_in_figures():
+    frame = gains([(EVIL, EVIL, 0.4, 0.1, 0.7, 2)])
+    places = Places(bases=(EVIL,), datasets=(EVIL,), limit=0.4)
+    forest = gain_forest(frame, "accuracy", Palette((EVIL,), (EVIL,), ()))
+    for figure in (gain_map(frame, MISSING.clear(), places, "accuracy"), forest):
+        drawn = accepted(figure).to_json()
+        assert "\\u003cb onclick" not in drawn
+        assert "<b onclick" not in drawn
+        assert "&lt;b onclick" in drawn or "\\u0026lt;b onclick" in drawn
+
+
+def test_palette_gives_every_name_of_a_large_study_a_look_of_its_own():
+    names = tuple(f"d{place}" for place in range(60))
+    palette = Palette(bases=names, datasets=names, methods=())
+    looks = {(palette.dataset_colour(name), palette.dataset_symbol(name)) for name in names}
+    assert len(looks) == math.lcm(12, 10) == 60
