@@ -1,0 +1,240 @@
+"""Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685), in the file format of PEFT.
+
+Legend: A is rank x inputs, B is outputs x rank; a module computes W x + scale B A x with scale = alpha / rank.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sftlab.errors import ModelError
+from sftlab.lm.weights import ADAPTER, ADAPTER_CONFIG, open_weights
+from sftlab.study.methods import Lora
+
+PREFIX = "base_model.model."
+
+
+class LoraLayer(nn.Module):
+    """The low-rank path beside one linear module.
+
+    A and B are float32 whatever the module's weights are, and are used in the type of the module's input. `transposed`
+    says that the module keeps its weight as inputs x outputs (GPT-2's Conv1D).
+    """
+
+    def __init__(self, a: Tensor, b: Tensor, *, scale: float, dropout: float, transposed: bool) -> None:
+        super().__init__()
+        self.a = nn.Parameter(a)
+        self.b = nn.Parameter(b)
+        self.scale = scale
+        self.dropout = dropout
+        self.transposed = transposed
+
+    def beside(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """The module's output plus the low-rank one: a forward hook."""
+        x = functional.dropout(inputs[0], self.dropout, module.training)
+        low = functional.linear(functional.linear(x, self.a.to(x.dtype)), self.b.to(x.dtype))
+        return output + low * self.scale
+
+    def delta(self) -> Tensor:
+        """What the path adds to the module's weight, in float32 and in the weight's own layout."""
+        with torch.no_grad():
+            delta = (self.b @ self.a) * self.scale
+        return delta.T if self.transposed else delta
+
+
+@dataclass(frozen=True)
+class AdapterFacts:
+    """What an adapter's configuration file says beside the tensors."""
+
+    rank: int
+    alpha: float
+    dropout: float
+    base_model: str
+
+
+class LoraAdapter:
+    """The low-rank paths of a model, attached beside its modules, which stay as they are."""
+
+    def __init__(self, model: nn.Module, layers: Mapping[str, LoraLayer], facts: AdapterFacts) -> None:
+        self.layers = dict(layers)
+        self.facts = facts
+        self._model = model
+        self._hooks: list[Any] = []
+
+    def attach(self) -> None:
+        """Let the model compute with the low-rank paths."""
+        assert not self._hooks, "attached twice"
+        for name, layer in self.layers.items():
+            self._hooks.append(self._model.get_submodule(name).register_forward_hook(layer.beside))
+
+    def unload(self) -> None:
+        """Take the low-rank paths away; the model is exactly what it was before `attach`."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    def merge(self) -> None:
+        """Add every path's delta to its module's weight, in place, and unload."""
+        self.unload()
+        with torch.no_grad():
+            for name, layer in self.layers.items():
+                weight = self._model.get_submodule(name).weight
+                assert isinstance(weight, Tensor)
+                weight.copy_(weight.float() + layer.delta().to(weight.device))
+
+    def delta(self, name: str) -> Tensor:
+        """What one module's path adds to its weight: scale B A, in the weight's layout."""
+        return self.layers[name].delta()
+
+    def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All A and B by the names PEFT gives them in its files."""
+        for name, layer in self.layers.items():
+            yield f"{PREFIX}{name}.lora_A.weight", layer.a
+            yield f"{PREFIX}{name}.lora_B.weight", layer.b
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter as PEFT does: adapter_config.json and adapter_model.safetensors."""
+        from safetensors.torch import save_file
+
+        tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in self.parameters()}
+        save_file(tensors, folder / ADAPTER, metadata={"format": "pt"})
+        config = {
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "base_model_name_or_path": self.facts.base_model,
+            "r": self.facts.rank,
+            "lora_alpha": self.facts.alpha,
+            "lora_dropout": self.facts.dropout,
+            "target_modules": _shortest_targets(self._model, list(self.layers)),
+            "fan_in_fan_out": any(layer.transposed for layer in self.layers.values()),
+            "bias": "none",
+            "inference_mode": True,
+        }
+        (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+
+
+def inject_lora(model: nn.Module, method: Lora, *, seed: int, base_model: str) -> LoraAdapter:
+    """A fresh adapter beside the target modules, attached: A as PEFT starts it, B zero, so that nothing changes yet.
+
+    A is drawn uniformly from +-1/sqrt(inputs) (Kaiming with a = sqrt 5), module by module from one generator on the
+    CPU, so that it depends on the seed alone and not on the device. Raises ModelError where no module is a target.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    scale = method.alpha / method.rank
+    layers = {}
+    for name in target_modules(model, method.targets):
+        weight = model.get_submodule(name).weight
+        assert isinstance(weight, Tensor)
+        transposed = is_transposed(model.get_submodule(name))
+        inputs, outputs = weight.shape if transposed else reversed(weight.shape)
+        a = (torch.rand(method.rank, inputs, generator=generator) * 2 - 1) / math.sqrt(inputs)
+        layers[name] = LoraLayer(
+            a.to(weight.device),
+            torch.zeros(outputs, method.rank, device=weight.device),
+            scale=scale,
+            dropout=method.dropout,
+            transposed=transposed,
+        )
+    adapter = LoraAdapter(model, layers, AdapterFacts(method.rank, method.alpha, method.dropout, base_model))
+    adapter.attach()
+    return adapter
+
+
+def load_adapter(model: nn.Module, folder: Path) -> LoraAdapter:
+    """The adapter of a PEFT folder, not yet attached.
+
+    Raises ModelError for kinds of adapters other than plain LoRA, and for one that was made for another model.
+    """
+    config = json.loads((folder / ADAPTER_CONFIG).read_text())
+    _require_plain_lora(config, folder)
+    tensors = open_weights(folder)
+    alpha, rank = float(config["lora_alpha"]), int(config["r"])
+    names = [key.removeprefix(PREFIX).removesuffix(".lora_A.weight") for key in tensors if ".lora_A." in key]
+    known = dict(model.named_modules())
+    layers = {}
+    for name in names:
+        a, b = tensors[f"{PREFIX}{name}.lora_A.weight"].float(), tensors[f"{PREFIX}{name}.lora_B.weight"].float()
+        if name not in known or not _fits(known[name], a, b):
+            raise ModelError(f"the adapter in {folder} was made for another model: it has weights for {name}")
+        device = known[name].weight.device
+        root = math.sqrt(a.shape[0]) if config.get("use_rslora") else a.shape[0]
+        layers[name] = LoraLayer(
+            a.to(device), b.to(device), scale=alpha / root, dropout=0.0, transposed=is_transposed(known[name])
+        )
+    facts = AdapterFacts(rank, alpha, float(config.get("lora_dropout", 0.0)), str(config["base_model_name_or_path"]))
+    return LoraAdapter(model, layers, facts)
+
+
+def _require_plain_lora(config: Mapping[str, object], folder: Path) -> None:
+    if config.get("peft_type") != "LORA":
+        raise ModelError(f"{folder} holds an adapter of kind {config.get('peft_type')}: only LORA can be read")
+    legal: dict[str, Callable[[object], bool]] = {
+        "use_dora": lambda value: not value,
+        "modules_to_save": lambda value: not value,
+        "alpha_pattern": lambda value: not value,
+        "bias": lambda value: value in (None, "none"),
+    }
+    for field, is_legal in legal.items():
+        if not is_legal(config.get(field)):
+            raise ModelError(f"{folder} holds a LoRA adapter with {field}: {config[field]}, which cannot be read")
+
+
+def _fits(module: nn.Module, a: Tensor, b: Tensor) -> bool:
+    weight = getattr(module, "weight", None)
+    shape = (b.shape[0], a.shape[1])
+    return isinstance(weight, Tensor) and tuple(weight.shape) == (shape[::-1] if is_transposed(module) else shape)
+
+
+def is_transposed(module: nn.Module) -> bool:
+    """Whether a linear module keeps its weight as inputs x outputs."""
+    return type(module).__name__ == "Conv1D"
+
+
+def linear_modules(model: nn.Module) -> list[str]:
+    """Names of all linear modules but the language-model head, in the model's order."""
+    heads: Any = getattr(model, "get_output_embeddings", lambda: None)
+    head = heads()
+    return [
+        name
+        for name, module in model.named_modules()
+        if (isinstance(module, nn.Linear) or is_transposed(module)) and module is not head
+    ]
+
+
+def target_modules(model: nn.Module, targets: tuple[str, ...] | str) -> list[str]:
+    """The linear modules that the targets name: by the end of the name, or by a pattern for the whole name.
+
+    Raises ModelError where a target matches none, naming what there is.
+    """
+    linear = linear_modules(model)
+    if isinstance(targets, str):
+        return linear
+    for target in targets:
+        if not any(_is_target(name, target) for name in linear):
+            legal = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in linear}))
+            raise ModelError(f"no linear module matches the target {target!r}: the model has {legal}")
+    return [name for name in linear if any(_is_target(name, target) for target in targets)]
+
+
+def _is_target(name: str, target: str) -> bool:
+    if name == target or name.endswith(f".{target}"):
+        return True
+    try:
+        return re.fullmatch(target, name) is not None
+    except re.error:
+        return False
+
+
+def _shortest_targets(model: nn.Module, names: list[str]) -> list[str]:
+    """Last parts of the names where they mean exactly these modules to PEFT, else the whole names."""
+    endings = sorted({name.rsplit(".", 1)[-1] for name in names})
+    meant = {name for name, _ in model.named_modules() if name.rsplit(".", 1)[-1] in endings}
+    return endings if meant == set(names) else names
