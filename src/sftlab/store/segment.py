@@ -1,8 +1,8 @@
 """Segments: files of framed records, each written by one process, appended and fsynced.
 
 A frame is `MAGIC, header bytes, payload bytes, crc32` (little endian: 4s I Q I), then the header (JSON), then the
-payload (Arrow tables). A frame that is cut off or does not match its checksum was being written when its process died: it and
-all after it in that segment never happened. No process ever appends to another's segment.
+payload (Arrow tables). A frame that is cut off or does not match its checksum was being written when its process
+died: it and all after it in that segment never happened. No process ever appends to another's segment.
 """
 
 import io

@@ -56,14 +56,14 @@ class ScoreCell:
 
 @dataclass(frozen=True)
 class MeasureCell:
-    """The properties of one dataset sample under one base."""
+    """One measure of one dataset sample under one base."""
 
     identity: str
     base: str
     dataset: str
     samples: int
     seed: int
-    measures: tuple[str, ...]
+    measure: str
 
 
 @dataclass(frozen=True)

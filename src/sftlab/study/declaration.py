@@ -1,11 +1,16 @@
 """The frozen declaration of a study: exactly what its file says, checked field by field."""
 
+import itertools
+from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from sftlab.study.consistency import first_inconsistency
 from sftlab.study.measures import MEASURES
-from sftlab.study.methods import Method
+from sftlab.study.methods import Full, Method
+from sftlab.study.methods.common import one_or_many
 
 
 class Frozen(BaseModel):
@@ -17,11 +22,9 @@ class Frozen(BaseModel):
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(gt=0.0)]
+Seed = Annotated[int, Field(ge=0)]
+SeedList = Annotated[tuple[Seed, ...], Field(min_length=1)]
 Schedule = Literal["constant", "cosine", "linear"]
-
-
-def _one_or_many(value: object) -> object:
-    return value if isinstance(value, list | tuple) else (value,)
 
 
 class BaseRef(Frozen):
@@ -32,6 +35,14 @@ class BaseRef(Frozen):
     revision: str | None = None
     family: str | None = None
     trust_remote_code: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_model(cls, value: object) -> object:
+        fields = {"model": value} if isinstance(value, str) else value
+        if isinstance(fields, dict) and "name" not in fields and isinstance(fields.get("model"), str):
+            return {"name": PurePath(fields["model"]).name, **fields}
+        return fields
 
     @property
     def family_name(self) -> str:
@@ -60,6 +71,11 @@ class DatasetRef(Frozen):
     max_bytes: Count | None = None
     short: Literal["error", "allow"] = "error"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_path_alone(cls, value: object) -> object:
+        return {"path": value} if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.path is None) == (self.hub is None):
@@ -83,9 +99,9 @@ class Mixture(Frozen):
 class Seeds(Frozen):
     """The three random acts of a run: which examples, in which order, how adapters start."""
 
-    sample: tuple[int, ...] = (0,)
-    order: tuple[int, ...] = (0,)
-    init: tuple[int, ...] = (0,)
+    sample: SeedList = (0,)
+    order: SeedList = (0,)
+    init: SeedList = (0,)
 
 
 class Precision(Frozen):
@@ -129,6 +145,17 @@ class BenchmarkRef(Frozen):
     subjects: tuple[str, ...] | None = None
     scorers: tuple[Scorer, ...] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_file(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "name" not in value:
+            source = value.get("file") or value.get("data")
+            if isinstance(source, str):
+                return {"name": PurePath(source).name.split(".")[0], **value}
+        return value
+
     @model_validator(mode="after")
     def _one_definition(self) -> Self:
         if self.file is not None and self.data is not None:
@@ -157,7 +184,7 @@ class ExplicitRun(Frozen):
     samples: Count
     epochs: Count
     schedule: Schedule = "constant"
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Budget(Frozen):
@@ -175,15 +202,15 @@ class Study(Frozen):
     bases: tuple[BaseRef, ...] = Field(min_length=1)
     datasets: dict[Name, DatasetRef] = Field(default_factory=dict)
     mixtures: dict[Name, Mixture | Literal["leave_one_out"]] = Field(default_factory=dict)
-    samples: Annotated[tuple[Count, ...], BeforeValidator(_one_or_many)] = (1000,)
+    samples: Annotated[tuple[Count, ...], BeforeValidator(one_or_many)] = (1000,)
     validation: Annotated[float, Field(ge=0.0)] = 0.05
-    methods: dict[Name, Method] = Field(default_factory=dict)
-    epochs: Annotated[tuple[Count, ...], BeforeValidator(_one_or_many)] = (3,)
+    methods: dict[Name, Method] = Field(default={"full": Full()}, min_length=1)
+    epochs: Annotated[tuple[Count, ...], BeforeValidator(one_or_many)] = (3,)
     checkpoints: Literal["last", "all"] = "last"
-    schedule: Annotated[tuple[Schedule, ...], BeforeValidator(_one_or_many)] = ("constant",)
+    schedule: Annotated[tuple[Schedule, ...], BeforeValidator(one_or_many)] = ("constant",)
     warmup_steps: int = Field(default=0, ge=0)
     precision: Precision | None = None
-    seeds: tuple[int, ...] | Seeds = (0,)
+    seeds: SeedList | Seeds = (0,)
     template: Template = "auto"
     loss_on: Literal["response", "all"] = "response"
     max_tokens: Count = 2048
@@ -192,3 +219,17 @@ class Study(Frozen):
     evaluation: Evaluation = Evaluation()
     measures: tuple[str, ...] = tuple(MEASURES)
     budget: Budget | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        found = first_inconsistency(self)
+        if found is not None:
+            raise PydanticCustomError("inconsistent", "{sentence}", {"sentence": found.sentence, "place": found.place})
+        return self
+
+    @property
+    def seed_triples(self) -> tuple[tuple[int, int, int], ...]:
+        """Seeds (sample, order, init) of every replicate: a plain list sets all three, a mapping is multiplied out."""
+        if not isinstance(self.seeds, Seeds):
+            return tuple((seed, seed, seed) for seed in self.seeds)
+        return tuple(itertools.product(self.seeds.sample, self.seeds.order, self.seeds.init))

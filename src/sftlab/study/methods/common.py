@@ -1,10 +1,16 @@
 """What every training method declares."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-PositiveFloats = tuple[float, ...]
+
+def one_or_many(value: object) -> object:
+    """Let a study file write a single value where a list is legal."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+PositiveFloats = Annotated[tuple[Annotated[float, Field(gt=0.0)], ...], BeforeValidator(one_or_many)]
 
 
 class MethodParameters(BaseModel):

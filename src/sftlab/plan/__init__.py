@@ -1,0 +1,1 @@
+"""Study minus what the store holds = tasks still to do, and their cost."""

@@ -1,0 +1,55 @@
+"""Hub ids pinned to the revision that is there now, or, without a network, to the one in the local cache."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from sftlab.study.declaration import BaseRef, DatasetRef
+
+ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A commit of a hub repository, or the reason why none could be found."""
+
+    revision: str | None
+    reason: str = ""
+
+
+def pinned_model(ref: BaseRef) -> Pinned:
+    """The commit that a base's hub id and revision stand for."""
+    return _pinned("model", ref.model, ref.revision)
+
+
+def pinned_dataset(ref: DatasetRef) -> Pinned:
+    """The commit that a dataset's hub id and revision stand for."""
+    assert ref.hub is not None
+    return _pinned("dataset", ref.hub, ref.revision)
+
+
+@cache
+def _pinned(kind: Literal["model", "dataset"], repository: str, revision: str | None) -> Pinned:
+    if revision is not None and len(revision) == 40:
+        return Pinned(revision)
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        api = HfApi()
+        if kind == "model":
+            return Pinned(api.model_info(repository, revision=revision, timeout=ANSWER_SECONDS).sha)
+        return Pinned(api.dataset_info(repository, revision=revision, timeout=ANSWER_SECONDS).sha)
+    except RepositoryNotFoundError:
+        return Pinned(None, f"the hub has no {kind} {repository!r} that this machine may read")
+    except (HfHubHTTPError, OSError) as error:
+        reason = (
+            f"the hub could not be reached for {repository!r} ({type(error).__name__}), so its revision is not pinned"
+        )
+    try:
+        folder = snapshot_download(
+            repository, repo_type=kind, revision=revision, local_files_only=True, allow_patterns=["*.json", "*.md"]
+        )
+    except (LocalEntryNotFoundError, OSError, ValueError):
+        return Pinned(None, reason)
+    return Pinned(folder.rstrip("/").rsplit("/", 1)[-1])

@@ -1,0 +1,181 @@
+"""From a study to its cells: every result it asks for, under the identity that the store knows it by."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sftlab.benchmarks.loading import benchmark_digest
+from sftlab.errors import DataError
+from sftlab.plan.contents import Contents, resolved_template
+from sftlab.plan.devices import default_precision
+from sftlab.plan.selection import select_examples
+from sftlab.store import Store
+from sftlab.study.cells import BaseCell, Cells, MeasureCell, RunCell, ScoreCell
+from sftlab.study.declaration import BenchmarkRef, Study
+from sftlab.study.expansion import expand
+from sftlab.study.identity import digest
+from sftlab.study.measures import MEASURES
+from sftlab.study.run import RunSpec
+from sftlab.study.versions import SCORE_VERSION, TRAIN_VERSION
+
+DRAWS_NOTE = "draws"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A study with the identities of its cells, and what could not be pinned (then identities are provisional)."""
+
+    study: Study
+    cells: Cells
+    dataset_digests: dict[str, str]
+    train_bytes: dict[str, int]
+    provisional: tuple[str, ...]
+
+
+def resolve(study: Study, store: Store) -> Resolved:
+    """All cells of a study. Reads digests of what is on disk now; hashes only files that changed since the last time.
+
+    Raises StudyError, DataError, ModelError or BenchmarkError when something is not there or cannot be.
+    """
+    contents = Contents(store)
+    bases = {base.name: contents.base(base) for base in study.bases}
+    datasets = {name: contents.dataset(ref) for name, ref in study.datasets.items()}
+    benchmarks = [(ref, _benchmark_digest(study, ref, contents)) for ref in study.evaluation.benchmarks]
+    runs = tuple(
+        _run_cell(spec, bases[spec.base], datasets) for spec in expand(study, default_precision=default_precision())
+    )
+    sizes = _Sizes(study, store, datasets)
+    train_bytes = {cell.identity: sizes.bytes_of(cell.spec) for cell in runs}
+    sizes.remember()
+    cells = Cells(
+        study=study.study,
+        bases=tuple(bases.values()),
+        runs=runs,
+        scores=tuple(_score_cells(study, bases, runs, benchmarks)),
+        measures=tuple(_measure_cells(study, bases, runs, datasets)),
+    )
+    contents.remember()
+    return Resolved(study, cells, datasets, train_bytes, tuple(contents.provisional))
+
+
+def _benchmark_digest(study: Study, ref: BenchmarkRef, contents: Contents) -> str:
+    evaluation = study.evaluation
+    limit = ref.items or evaluation.items
+    return benchmark_digest(
+        ref,
+        folder=Path.cwd(),
+        benchmarks_dir=Path(evaluation.benchmarks_dir) if evaluation.benchmarks_dir else None,
+        items=None if limit == "all" else limit,
+        file_digest=contents.file,
+    )
+
+
+def _run_cell(spec: RunSpec, base: BaseCell, datasets: dict[str, str]) -> RunCell:
+    spec = spec.model_copy(update={"template": resolved_template(spec.template, base.base)})
+    identity = digest(
+        {
+            "step": "train",
+            "version": TRAIN_VERSION,
+            "base": base.digest,
+            "tokenizer": base.tokenizer_digest,
+            "data": [datasets[part.dataset] for part in spec.parts],
+            "recipe": spec.recipe,
+        }
+    )
+    return RunCell(spec, base.family, identity)
+
+
+def _score_cells(
+    study: Study, bases: dict[str, BaseCell], runs: tuple[RunCell, ...], benchmarks: list[tuple[BenchmarkRef, str]]
+) -> Iterator[ScoreCell]:
+    precision = study.precision or default_precision()
+    asked_as = study.template if study.evaluation.template == "same" else study.evaluation.template
+    all_epochs = study.evaluation.score_epochs == "all"
+
+    def score(base: BaseCell, run: RunCell | None, epoch: int, benchmark: tuple[BenchmarkRef, str]) -> ScoreCell:
+        template = asked_as if asked_as == "plain" else resolved_template(asked_as, base.base)
+        identity = digest(
+            {
+                "step": "score",
+                "version": SCORE_VERSION,
+                "model": base.digest if run is None else run.identity,
+                "epoch": epoch,
+                "tokenizer": base.tokenizer_digest,
+                "precision": precision,
+                "benchmark": benchmark[1],
+                "template": template,
+            }
+        )
+        label = base.checkpoint if run is None else run.checkpoint(epoch)
+        return ScoreCell(identity, label, base.base.name, run and run.spec.run, epoch, benchmark[0], benchmark[1])
+
+    for base in bases.values():
+        yield from (score(base, None, 0, benchmark) for benchmark in benchmarks)
+    for run in runs:
+        last = run.spec.epochs
+        for epoch in range(1 if all_epochs else last, last + 1):
+            yield from (score(bases[run.spec.base], run, epoch, benchmark) for benchmark in benchmarks)
+
+
+def _measure_cells(
+    study: Study, bases: dict[str, BaseCell], runs: tuple[RunCell, ...], datasets: dict[str, str]
+) -> Iterator[MeasureCell]:
+    seen: set[str] = set()
+    measures = [MEASURES[name] for name in study.measures if MEASURES[name].of == "data"]
+    for run in runs:
+        spec, base = run.spec, bases[run.spec.base]
+        for measure in measures:
+            identity = digest(
+                {
+                    "step": "measure",
+                    "measure": [measure.name, measure.version],
+                    "base": base.digest,
+                    "tokenizer": base.tokenizer_digest,
+                    "data": [[datasets[part.dataset], part.weight] for part in spec.parts],
+                    "selection": [spec.samples, spec.validation, spec.seeds.sample],
+                    "encoding": [spec.template, spec.loss_on, spec.max_tokens, spec.overflow],
+                    "precision": spec.precision,
+                }
+            )
+            if identity not in seen:
+                seen.add(identity)
+                yield MeasureCell(identity, spec.base, spec.dataset, spec.samples, spec.seeds.sample, measure.name)
+
+
+class _Sizes:
+    """Bytes of training text of each run: found by drawing the examples once, then remembered in the store."""
+
+    def __init__(self, study: Study, store: Store, datasets: dict[str, str]) -> None:
+        self._study = study
+        self._store = store
+        self._datasets = datasets
+        self._known = dict(store.read_note(DRAWS_NOTE) or {})
+        self._changed = False
+
+    def bytes_of(self, spec: RunSpec) -> int:
+        """UTF-8 bytes of the run's training examples. Raises DataError when there are fewer than it asks for."""
+        parts = [(self._datasets[part.dataset], part.weight) for part in spec.parts]
+        short = [self._study.datasets[part.dataset].short for part in spec.parts]
+        key = digest([parts, short, spec.samples, spec.validation, spec.seeds.sample])
+        if key not in self._known:
+            try:
+                selected = select_examples(
+                    spec.parts,
+                    self._study.datasets,
+                    self._datasets,
+                    samples=spec.samples,
+                    validation=spec.validation,
+                    seed=spec.seeds.sample,
+                )
+            except ImportError as error:
+                raise DataError(f"the dataset {spec.dataset} cannot be read here: {error}") from error
+            self._known[key] = sum(example.num_bytes for example in selected.train)
+            self._changed = True
+        size = self._known[key]
+        assert isinstance(size, int)
+        return size
+
+    def remember(self) -> None:
+        """Write what was found to the store."""
+        if self._changed:
+            self._store.write_note(DRAWS_NOTE, self._known)

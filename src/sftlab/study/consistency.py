@@ -1,0 +1,128 @@
+"""Combinations of fields that are each legal and together impossible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sftlab.study.measures import MEASURES
+from sftlab.study.methods import Full
+from sftlab.study.spelling import nearest
+
+if TYPE_CHECKING:
+    from sftlab.study.declaration import Study
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Inconsistency:
+    """What cannot be, in one sentence, and the field where it is best mended."""
+
+    place: Place
+    sentence: str
+
+
+def first_inconsistency(study: Study) -> Inconsistency | None:
+    """The first impossible combination of a study, or None."""
+    checks = (_names, _mixtures, _methods, _explicit_runs, _measures, _precision, _evaluation)
+    return next((found for check in checks for found in check(study)), None)
+
+
+def _unknown(place: Place, kind: str, got: str, legal: Iterable[str]) -> Inconsistency:
+    return Inconsistency(place, f"unknown {kind} {got!r}{nearest(got, legal)}")
+
+
+def _duplicates(names: Sequence[str]) -> Iterator[int]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield index
+
+
+def _names(study: Study) -> Iterator[Inconsistency]:
+    bases = [base.name for base in study.bases]
+    for index in _duplicates(bases):
+        yield Inconsistency(("bases", index), f"two bases are called {bases[index]!r}: give one of them another `name`")
+    benchmarks = [benchmark.name for benchmark in study.evaluation.benchmarks]
+    for index in _duplicates(benchmarks):
+        place: Place = ("evaluation", "benchmarks", index)
+        yield Inconsistency(place, f"two benchmarks are called {benchmarks[index]!r}: give one of them another `name`")
+    for name in study.mixtures:
+        if name in study.datasets:
+            yield Inconsistency(("mixtures", name), f"a dataset and a mixture are both called {name!r}")
+    if "none" in study.datasets or "none" in study.mixtures:
+        yield Inconsistency(("datasets",), "the name 'none' stands for the base itself: give the dataset another name")
+
+
+def _mixtures(study: Study) -> Iterator[Inconsistency]:
+    if not study.datasets:
+        yield Inconsistency(("datasets",), "a study needs at least one dataset, got none")
+    for name, mixture in study.mixtures.items():
+        if mixture == "leave_one_out":
+            if len(study.datasets) < 3:
+                yield Inconsistency(
+                    ("mixtures", name), f"leave_one_out needs at least 3 datasets, got {len(study.datasets)}"
+                )
+            continue
+        for index in _duplicates(mixture.of):
+            yield Inconsistency(("mixtures", name, "of", index), f"{mixture.of[index]!r} is in the mixture twice")
+        for index, part in enumerate(mixture.of):
+            if part not in study.datasets:
+                yield _unknown(("mixtures", name, "of", index), "dataset", part, study.datasets)
+
+
+def _methods(study: Study) -> Iterator[Inconsistency]:
+    for name, method in study.methods.items():
+        if method.select is not None and study.validation == 0:
+            yield Inconsistency(
+                ("methods", name, "select"), "`select: validation` needs held-out examples, got `validation: 0`"
+            )
+        if isinstance(method, Full) and method.layers is not None:
+            low, high = method.layers
+            if not 0 <= low <= high <= 1:
+                yield Inconsistency(
+                    ("methods", name, "layers"),
+                    f"a band of depth is [low, high] with 0 <= low <= high <= 1, got [{low}, {high}]",
+                )
+        if method.batch_size > max(study.samples):
+            yield Inconsistency(
+                ("methods", name, "batch_size"),
+                f"a batch of {method.batch_size} examples is more than all samples ({max(study.samples)})",
+            )
+
+
+def _explicit_runs(study: Study) -> Iterator[Inconsistency]:
+    for index, run in enumerate(study.runs or ()):
+        legal_names: tuple[tuple[str, str, Iterable[str]], ...] = (
+            ("base", run.base, [base.name for base in study.bases]),
+            ("dataset", run.dataset, [*study.datasets, *study.mixtures]),
+            ("method", run.method, study.methods),
+        )
+        for field, got, legal in legal_names:
+            if got not in legal:
+                yield _unknown(("runs", index, field), field, got, legal)
+
+
+def _measures(study: Study) -> Iterator[Inconsistency]:
+    for index, measure in enumerate(study.measures):
+        if measure not in MEASURES:
+            yield _unknown(("measures", index), "measure", measure, MEASURES)
+
+
+def _precision(study: Study) -> Iterator[Inconsistency]:
+    precision = study.precision
+    if precision is not None and precision.weights == "bfloat16" and precision.compute == "float32":
+        yield Inconsistency(
+            ("precision",),
+            "bfloat16 weights cannot compute in float32: write `compute: bfloat16` or `weights: float32`",
+        )
+
+
+def _evaluation(study: Study) -> Iterator[Inconsistency]:
+    for index, benchmark in enumerate(study.evaluation.benchmarks):
+        if benchmark.subjects is not None and (benchmark.data is not None or benchmark.file is not None):
+            yield Inconsistency(
+                ("evaluation", "benchmarks", index, "subjects"),
+                f"`subjects` is for shipped benchmarks with subjects, and {benchmark.name!r} is a file of one's own",
+            )

@@ -1,0 +1,117 @@
+"""The runs of a study, in the order in which they answer most: every dataset once before any replicate."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from sftlab.errors import StudyError
+from sftlab.study.declaration import BaseRef, ExplicitRun, Precision, Schedule, Study
+from sftlab.study.methods import Method
+from sftlab.study.run import DataPart, RunSeeds, RunSpec
+
+
+@dataclass(frozen=True)
+class _Factors:
+    """One level of every factor but base and dataset, which vary fastest."""
+
+    seeds: RunSeeds
+    samples: int
+    schedule: Schedule
+    epochs: int
+    method_name: str
+    method: Method
+
+
+def expand(study: Study, *, default_precision: Precision) -> tuple[RunSpec, ...]:
+    """All runs of the study, each with a name that is unique in it; `default_precision` where the study states none."""
+    sources = data_sources(study)
+    precision = study.precision or default_precision
+    if study.runs is not None:
+        specs = [_explicit(study, run, sources, precision) for run in study.runs]
+    else:
+        specs = [
+            _run(study, base, (name, parts), factors, precision)
+            for factors in _factors(study)
+            for base, (name, parts) in product(study.bases, sources.items())
+        ]
+    seen: set[str] = set()
+    for spec in specs:
+        if spec.run in seen:
+            raise StudyError(f"the run {spec.run!r} is declared twice in `runs`: remove one")
+        seen.add(spec.run)
+    return tuple(specs)
+
+
+def data_sources(study: Study) -> dict[str, tuple[DataPart, ...]]:
+    """What runs can be trained on: every dataset, every mixture, and each leave-one-out mixture as `name-dataset`."""
+    sources: dict[str, tuple[DataPart, ...]] = {name: (DataPart(dataset=name, weight=1.0),) for name in study.datasets}
+    for name, mixture in study.mixtures.items():
+        if mixture == "leave_one_out":
+            for left_out in study.datasets:
+                rest = [other for other in study.datasets if other != left_out]
+                sources[f"{name}-{left_out}"] = tuple(DataPart(dataset=other, weight=1.0) for other in rest)
+        else:
+            weights = mixture.weights or (1.0,) * len(mixture.of)
+            sources[name] = tuple(
+                DataPart(dataset=part, weight=weight) for part, weight in zip(mixture.of, weights, strict=True)
+            )
+    return sources
+
+
+def _factors(study: Study) -> Iterator[_Factors]:
+    for triple, samples, schedule, epochs in product(study.seed_triples, study.samples, study.schedule, study.epochs):
+        seeds = RunSeeds(sample=triple[0], order=triple[1], init=triple[2])
+        for name, method in study.methods.items():
+            for rate in method.learning_rate:
+                one_rate = method.model_copy(update={"learning_rate": (rate,)})
+                yield _Factors(seeds, samples, schedule, epochs, name, one_rate)
+
+
+def _explicit(
+    study: Study, run: ExplicitRun, sources: dict[str, tuple[DataPart, ...]], precision: Precision
+) -> RunSpec:
+    base = next(base for base in study.bases if base.name == run.base)
+    method = study.methods[run.method]
+    if len(method.learning_rate) != 1:
+        raise StudyError(
+            f"a run in `runs` has one learning rate, and methods.{run.method} lists {len(method.learning_rate)}"
+        )
+    seeds = RunSeeds(sample=run.seed, order=run.seed, init=run.seed)
+    factors = _Factors(seeds, run.samples, run.schedule, run.epochs, run.method, method)
+    return _run(study, base, (run.dataset, sources[run.dataset]), factors, precision)
+
+
+def _run(
+    study: Study, base: BaseRef, source: tuple[str, tuple[DataPart, ...]], factors: _Factors, precision: Precision
+) -> RunSpec:
+    dataset, parts = source
+    return RunSpec(
+        run=_run_name(base.name, dataset, factors),
+        base=base.name,
+        dataset=dataset,
+        parts=parts,
+        samples=factors.samples,
+        validation=study.validation,
+        method_name=factors.method_name,
+        method=factors.method,
+        schedule=factors.schedule,
+        warmup_steps=study.warmup_steps,
+        epochs=factors.epochs,
+        seeds=factors.seeds,
+        precision=precision,
+        template=study.template,
+        loss_on=study.loss_on,
+        max_tokens=study.max_tokens,
+        overflow=study.overflow,
+    )
+
+
+def _run_name(base: str, dataset: str, factors: _Factors) -> str:
+    seeds = factors.seeds
+    same = seeds.sample == seeds.order == seeds.init
+    seed = f"s{seeds.sample}" if same else f"s{seeds.sample}.{seeds.order}.{seeds.init}"
+    rate = f"lr{factors.method.learning_rate[0]:g}"
+    schedule = factors.schedule
+    return "/".join(
+        (base, dataset, factors.method_name, rate, f"n{factors.samples}", f"e{factors.epochs}", schedule, seed)
+    )
