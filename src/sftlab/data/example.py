@@ -1,6 +1,7 @@
 """The one form that every instruction dataset is brought to."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
@@ -27,7 +28,17 @@ class Example:
     @property
     def num_bytes(self) -> int:
         """UTF-8 bytes of all turns together."""
-        return sum(len(turn.content.encode()) for turn in self.turns)
+        return self.prompt_bytes + self.response_bytes
+
+    @cached_property
+    def prompt_bytes(self) -> int:
+        """UTF-8 bytes of what the model is given: the system's and the user's turns."""
+        return sum(len(turn.content.encode()) for turn in self.turns if turn.role != "assistant")
+
+    @cached_property
+    def response_bytes(self) -> int:
+        """UTF-8 bytes of what the model learns to say: the assistant's turns."""
+        return sum(len(turn.content.encode()) for turn in self.turns if turn.role == "assistant")
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,7 @@ class Dataset:
     shape: str
     examples: tuple[Example, ...]
     broken: tuple[BrokenRow, ...]
+    name: str = "dataset"
 
     @property
     def num_rows(self) -> int:
