@@ -1,4 +1,4 @@
-"""What an answer is: an estimate that names what it is of, with its interval and count, and the sentence that says it."""
+"""What an answer is: an estimate that says what it is of, with interval and count, and the sentence that reports it."""
 
 from dataclasses import dataclass
 from typing import Literal

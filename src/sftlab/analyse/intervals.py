@@ -1,0 +1,222 @@
+"""95 % intervals: of proportions, means and pooled ratios, paired or not, and of means over two crossed factors.
+
+Every function returns an `Estimate`; what the data cannot give (a standard error of one value, say) is None, not 0.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Reals = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+CONFIDENCE = 0.95
+POWER = 0.8
+NORMAL_QUANTILE = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its standard error and 95 % interval, the number `n` of independent units and the degrees of freedom."""
+
+    value: float
+    se: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    df: float | None = None
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided p-value of the value being 0, from Student's t; None where there is no standard error.
+
+        A standard error of 0 gives 1 for a value of 0 (all units agree that nothing changed) and 0 otherwise.
+        """
+        if self.se is None or self.df is None:
+            return None
+        if self.se == 0.0:
+            return 1.0 if self.value == 0.0 else 0.0
+        return float(2 * stats.t.sf(abs(self.value) / self.se, self.df))
+
+    @property
+    def smallest_effect(self) -> float | None:
+        """The true effect that a design with this standard error finds in four of five studies (two-sided, 5 %)."""
+        if self.se is None or self.df is None:
+            return None
+        return (_t_quantile((1 + CONFIDENCE) / 2, self.df) + _t_quantile(POWER, self.df)) * self.se
+
+
+@lru_cache(maxsize=4096)
+def _t_quantile(probability: float, df: float) -> float:
+    return float(stats.t.ppf(probability, df))
+
+
+def t_estimate(value: float, *, se: float | None, df: float | None, n: int) -> Estimate:
+    """Value +- Student's t quantile times standard error; without interval where either is None."""
+    if se is None or df is None:
+        return Estimate(value, None, None, None, n)
+    half = _t_quantile((1 + CONFIDENCE) / 2, df) * se
+    return Estimate(value, se, value - half, value + half, n, df)
+
+
+def mean(value_N: Reals) -> Estimate:
+    """Mean of independent values with Student's t interval; differences of pairs give the paired interval."""
+    n = len(value_N)
+    assert n > 0
+    centre = float(value_N.mean())
+    if n < 2:
+        return Estimate(centre, None, None, None, n)
+    return t_estimate(centre, se=float(value_N.std(ddof=1)) / math.sqrt(n), df=n - 1, n=n)
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    """Share of successes with Wilson's interval (Wilson 1927), which covers also near 0 and 1 and for few items.
+
+    The standard error is that of the mean of zeros and ones (sample variance over n), None for a single item; the
+    interval is not built from it.
+    """
+    assert 0 <= successes <= n
+    assert n > 0
+    share, z = successes / n, NORMAL_QUANTILE
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    se = math.sqrt(share * (1 - share) / (n - 1)) if n > 1 else None
+    return Estimate(share, se, max(0.0, centre - half), min(1.0, centre + half), n, n - 1 if n > 1 else None)
+
+
+def paired_proportion(gained: int, lost: int, n: int) -> Estimate:
+    """Difference of two proportions on the same n items, `gained` and `lost` of which changed.
+
+    Interval of Bonett & Price (2012): a Wald interval after adding one item to each kind of change. Student's t on the
+    differences would be [0, 0] where no item changed, which no finite number of items can show.
+    """
+    assert n > 0
+    assert min(gained, lost) >= 0
+    difference = (gained - lost) / n
+    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = NORMAL_QUANTILE * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    low, high = max(-1.0, up - down - half), min(1.0, up - down + half)
+    if n < 2:
+        return Estimate(difference, None, low, high, n)
+    se = math.sqrt(max(0.0, ((gained + lost) / n - difference**2) / (n - 1)))
+    return Estimate(difference, se, low, high, n, n - 1)
+
+
+def ratio(numerator_N: Reals, denominator_N: Reals) -> Estimate:
+    """Sum over sum with the linearised (Taylor) interval of survey statistics (Cochran 1977, 6.4) and Student's t.
+
+    Bits per byte pools items: its items are these pairs. With differences of two models as numerator and their common
+    bytes as denominator it is the paired interval.
+    """
+    n = len(numerator_N)
+    assert n == len(denominator_N)
+    total = float(denominator_N.sum())
+    assert total > 0
+    value = float(numerator_N.sum()) / total
+    if n < 2:
+        return Estimate(value, None, None, None, n)
+    residual_N = numerator_N - value * denominator_N
+    se = math.sqrt(n / (n - 1) * float(residual_N @ residual_N)) / total
+    return t_estimate(value, se=se, df=n - 1, n=n)
+
+
+def clustered_mean(value_N: Reals, cluster_N: Labels) -> Estimate:
+    """Mean of the cluster means with Student's t interval over clusters; `n` counts clusters."""
+    _, place_N = np.unique(cluster_N, return_inverse=True)
+    return mean(np.bincount(place_N, weights=value_N) / np.bincount(place_N))
+
+
+def two_way_mean(value_N: Reals, row_N: Labels, column_N: Labels) -> Estimate:
+    """Mean of one value per cell of two crossed random factors, such as base families x datasets.
+
+    Its variance is that of the random-effects model: MS_rows + MS_columns - MS_residual, over the number of cells, each
+    mean square at least the residual one; degrees of freedom after Satterthwaite (1946). Percentile bootstraps over
+    both factors cover far less than they say with three to seven levels. Cells may be missing: the mean squares are
+    then those of row and column sums of the deviations, and the residual that of the additive fit. A factor with a
+    single level adds nothing, and the interval speaks of that level only. `n` counts cells.
+    """
+    n = len(value_N)
+    assert n > 0
+    rows, row_N = np.unique(row_N, return_inverse=True)
+    columns, column_N = np.unique(column_N, return_inverse=True)
+    assert len(np.unique(row_N * len(columns) + column_N)) == n, "one value per cell"
+    centre = float(value_N.mean())
+    deviation_N = value_N - centre
+    row_square = _mean_square(deviation_N, row_N)
+    column_square = _mean_square(deviation_N, column_N)
+    residual_square, residual_df = _residual_mean_square(value_N, row_N, column_N)
+    if row_square is None and column_square is None:
+        return Estimate(centre, None, None, None, n)
+    if row_square is None or column_square is None:
+        square = row_square if row_square is not None else column_square
+        assert square is not None
+        levels = max(len(rows), len(columns))
+        return t_estimate(centre, se=math.sqrt(square / n), df=levels - 1, n=n)
+    row_square, column_square = max(row_square, residual_square), max(column_square, residual_square)
+    total = row_square + column_square - residual_square
+    parts = row_square**2 / (len(rows) - 1) + column_square**2 / (len(columns) - 1)
+    if residual_df > 0:
+        parts += residual_square**2 / residual_df
+    df = total**2 / parts if parts > 0 else min(len(rows), len(columns)) - 1
+    return t_estimate(centre, se=math.sqrt(total / n), df=df, n=n)
+
+
+def _mean_square(deviation_N: Reals, place_N: Labels) -> float | None:
+    """Variance between the sums of a factor's levels, in units of one cell; None where there is one level."""
+    sums = np.bincount(place_N, weights=deviation_N)
+    levels = len(sums)
+    return None if levels < 2 else float(sums @ sums) * levels / (levels - 1) / len(deviation_N)
+
+
+def _residual_mean_square(value_N: Reals, row_N: Labels, column_N: Labels) -> tuple[float, int]:
+    rows, columns = int(row_N.max()) + 1, int(column_N.max()) + 1
+    design_NP = np.hstack([np.eye(rows)[row_N], np.eye(columns)[column_N]])
+    coefficient_P, _, rank, _ = np.linalg.lstsq(design_NP, value_N, rcond=None)
+    df = len(value_N) - int(rank)
+    if df < 1:
+        return 0.0, 0
+    residual_N = value_N - design_NP @ coefficient_P
+    return float(residual_N @ residual_N) / df, df
+
+
+def correlation(x_N: Reals, y_N: Reals, *, n: int, ranked: bool = False) -> Estimate | None:
+    """Pearson's correlation (Spearman's where `ranked`) with Fisher's z interval for `n` independent units.
+
+    `n` may be smaller than the number of points, where points of one cluster are not independent. Spearman's standard
+    error is that of Bonett & Wright (2000). None where a variable does not vary; no interval for n < 4. `se` and `df`
+    are left out because the interval is not symmetric: see `correlation_p` for the test.
+    """
+    assert len(x_N) == len(y_N)
+    if len(x_N) < 2:
+        return None
+    if ranked:
+        x_N, y_N = stats.rankdata(x_N), stats.rankdata(y_N)
+    x_N, y_N = x_N - x_N.mean(), y_N - y_N.mean()
+    scale = math.sqrt(float(x_N @ x_N) * float(y_N @ y_N))
+    if scale <= 1e-300:
+        return None
+    value = min(1.0, max(-1.0, float(x_N @ y_N) / scale))
+    if n < 4:
+        return Estimate(value, None, None, None, n)
+    centre, half = _fisher(value), NORMAL_QUANTILE * _fisher_error(value, n, ranked=ranked)
+    return Estimate(value, None, math.tanh(centre - half), math.tanh(centre + half), n)
+
+
+def correlation_p(estimate: Estimate, *, ranked: bool = False) -> float | None:
+    """Two-sided p-value of no correlation, from the same Fisher z as the interval; None for n < 4."""
+    if estimate.ci_low is None:
+        return None
+    z = _fisher(estimate.value) / _fisher_error(estimate.value, estimate.n, ranked=ranked)
+    return float(2 * stats.norm.sf(abs(z)))
+
+
+def _fisher(value: float) -> float:
+    return math.atanh(min(1 - 1e-15, max(-1 + 1e-15, value)))
+
+
+def _fisher_error(value: float, n: int, *, ranked: bool) -> float:
+    return math.sqrt((1 + value**2 / 2 if ranked else 1.0) / (n - 3))

@@ -1,0 +1,49 @@
+"""What each metric means: its unit, which way is better, and in which one a benchmark's answer is given."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`pooled`: a ratio of sums over items (bits over bytes), not a mean of item scores."""
+
+    unit: str
+    higher_is_better: bool
+    pooled: bool = False
+
+    @property
+    def sign(self) -> float:
+        """What turns tuned minus base into a gain, where positive is better."""
+        return 1.0 if self.higher_is_better else -1.0
+
+
+BITS_PER_BYTE = Metric("bits per byte", higher_is_better=False, pooled=True)
+METRICS = {
+    "accuracy": Metric("accuracy", higher_is_better=True),
+    "accuracy_per_byte": Metric("accuracy", higher_is_better=True),
+    "bits_per_byte": BITS_PER_BYTE,
+    "exact_match": Metric("exact match", higher_is_better=True),
+}
+MAIN_FIRST = (
+    ("likelihood", "accuracy"),
+    ("likelihood", "bits_per_byte"),
+    ("generative", "exact_match"),
+    ("likelihood", "accuracy_per_byte"),
+)
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of that name; one that is not known is a score in which more is better."""
+    return METRICS.get(name, Metric("score", higher_is_better=True))
+
+
+def main_metric(available: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """The scorer and metric in which a benchmark's answer is given, of those it has.
+
+    Accuracy where there are choices; else bits per byte of the gold answer, which ranks small models where free answers
+    are all wrong; exact match where answers are only generated.
+    """
+    names = sorted(set(available))
+    assert names
+    return next((name for name in MAIN_FIRST if name in names), names[0])

@@ -1,0 +1,160 @@
+"""Tables of scores: `scores` (one row per checkpoint, benchmark, scorer and metric) and `items`."""
+
+import polars as pl
+
+from sftlab.analyse.cell_status import CellStatus, score_status
+from sftlab.analyse.intervals import Estimate
+from sftlab.analyse.item_scores import (
+    ScoreGroup,
+    batches,
+    gain_estimate,
+    item_rows,
+    paired_rows,
+    score_estimate,
+    score_groups,
+)
+from sftlab.analyse.metrics import main_metric, metric_named
+from sftlab.analyse.run_tables import chosen_runs, recipe_columns
+from sftlab.analyse.schemas import ITEMS, SCORES, conformed, empty, from_rows
+from sftlab.store import Store
+from sftlab.study.cells import Cells, RunCell, ScoreCell
+
+Row = dict[str, object]
+Part = tuple[object, ...]
+
+
+def items_table(cells: Cells, store: Store) -> pl.DataFrame:
+    """Every scored item of the study, also those that do not fit (status unfit, no score)."""
+    frames = [empty(ITEMS)]
+    for cell in cells.scores:
+        frame = store.rows(cell.identity, "items")
+        if frame is not None:
+            names = pl.lit(cell.checkpoint).alias("checkpoint"), pl.lit(cell.benchmark.name).alias("benchmark")
+            frames.append(conformed(frame.with_columns(*names), ITEMS))
+    return pl.concat(frames)
+
+
+def scores_table(cells: Cells, store: Store) -> pl.DataFrame:
+    """Scores with 95 % intervals, and gains over the base paired item by item; the base is dataset `none`, epoch 0.
+
+    `value` is a micro average: every item (every byte, where bits are pooled) weighs the same, whatever its stratum;
+    `strata` says how many there are. `n` counts items that fit, `unfit` those that do not, `gain_n` those that both
+    checkpoint and base have. A cell that is not done has a row for each scorer and metric that the benchmark is known
+    to have elsewhere in the study.
+    """
+    return _ScoreRows(cells, store).table()
+
+
+class _ScoreRows:
+    """What all rows of the table draw on: the runs by name and which of them are chosen."""
+
+    def __init__(self, cells: Cells, store: Store) -> None:
+        self._cells = cells
+        self._store = store
+        self._runs = {cell.spec.run: cell for cell in cells.runs}
+        self._families = {cell.base.name: cell.family for cell in cells.bases}
+        self._chosen = chosen_runs(cells, store)
+
+    def table(self) -> pl.DataFrame:
+        found: dict[str, list[Row]] = {}
+        for group in score_groups(self._cells):
+            self._estimate(group, found)
+        by_benchmark: dict[str, list[Part]] = {}
+        for cell in self._cells.scores:
+            known = by_benchmark.setdefault(cell.benchmark.name, [])
+            known.extend(
+                part for row in found.get(cell.identity, []) if (part := (row["scorer"], row["metric"])) not in known
+            )
+        rows = [
+            row
+            for cell in self._cells.scores
+            for row in self._finished(cell, found.get(cell.identity, []), by_benchmark[cell.benchmark.name])
+        ]
+        return from_rows(rows, SCORES)
+
+    def _estimate(self, group: ScoreGroup, found: dict[str, list[Row]]) -> None:
+        """Values and gains of one base's checkpoints on one benchmark, by identity."""
+        base = item_rows([group.base] if group.base else [], self._store)
+        if group.base is not None:
+            found[group.base.identity] = [_value_columns(part, rows) for part, rows in _parts(base)]
+        for cells in batches(group.tuned):
+            tuned = item_rows(cells, self._store)
+            paired = dict(_parts(paired_rows(tuned, base)))
+            for part, rows in _parts(tuned):
+                gain = gain_estimate(paired[part], str(part[2])) if part in paired else None
+                columns = {**_value_columns(part, rows), **_gain_columns(gain)}
+                found.setdefault(cells[_place(part)].identity, []).append(columns)
+
+    def _finished(self, cell: ScoreCell, rows: list[Row], parts: list[Part]) -> list[Row]:
+        run = self._runs[cell.run] if cell.run is not None else None
+        status = score_status(cell.identity, run, self._store)
+        if status.status != "done" or not rows:
+            known = [{"scorer": scorer, "metric": metric} for scorer, metric in parts] or [{}]
+            had = {(row["scorer"], row["metric"]): row for row in rows}
+            rows = [{**row, **had.get((row.get("scorer"), row.get("metric")), {})} for row in known]
+        common = self._common(cell, run)
+        main = main_metric((str(scorer), str(metric)) for scorer, metric in parts) if parts else None
+        return [{**row, **common, **_judged(row, status, main)} for row in rows]
+
+    def _common(self, cell: ScoreCell, run: RunCell | None) -> Row:
+        recipe: Row = {"dataset": "none"} if run is None else recipe_columns(run.spec)
+        return {
+            **recipe,
+            "checkpoint": cell.checkpoint,
+            "base": cell.base,
+            "family": self._families.get(cell.base, cell.base),
+            "epoch": cell.epoch,
+            "benchmark": cell.benchmark.name,
+            "chosen": True if run is None else self._chosen[run.spec.run],
+            "identity": cell.identity,
+        }
+
+
+def _parts(rows: pl.DataFrame) -> list[tuple[Part, pl.DataFrame]]:
+    """Rows by (cell, scorer, metric)."""
+    return list(rows.partition_by("cell", "scorer", "metric", as_dict=True, maintain_order=True).items())
+
+
+def _place(part: Part) -> int:
+    place = part[0]
+    assert isinstance(place, int)
+    return place
+
+
+def _value_columns(part: Part, rows: pl.DataFrame) -> Row:
+    fits = rows.drop_nulls("numerator")
+    estimate = score_estimate(fits, str(part[2]))
+    unread = fits["parsed"].drop_nulls()
+    return {
+        "scorer": part[1],
+        "metric": part[2],
+        "n": fits.height,
+        "unfit": rows.height - fits.height,
+        "unparsed": int((~unread).sum()) if unread.len() else None,
+        "strata": rows["stratum"].drop_nulls().n_unique() or None,
+        **_ends(estimate, "value", ""),
+    }
+
+
+def _gain_columns(estimate: Estimate | None) -> Row:
+    return {**_ends(estimate, "gain", "gain_"), "gain_n": estimate.n if estimate else None}
+
+
+def _ends(estimate: Estimate | None, value: str, prefix: str) -> Row:
+    if estimate is None:
+        return {}
+    ends = {"se": estimate.se, "ci_low": estimate.ci_low, "ci_high": estimate.ci_high}
+    return {value: estimate.value, **{f"{prefix}{name}": end for name, end in ends.items()}}
+
+
+def _judged(row: Row, status: CellStatus, main: tuple[str, str] | None) -> Row:
+    """Status of one row: a finished cell none of whose items fits a scorer is unfit there."""
+    if status.status == "done" and row.get("value") is None:
+        status = CellStatus("unfit", status.reason or "no item fits the context")
+    metric = row.get("metric")
+    return {
+        "status": status.status,
+        "reason": status.reason,
+        "higher_is_better": metric_named(str(metric)).higher_is_better if metric is not None else None,
+        "main": (row.get("scorer"), metric) == main if main is not None else None,
+    }
