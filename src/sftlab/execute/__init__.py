@@ -1,1 +1,1 @@
-"""Where the work is done."""
+"""Where the work is done: in this process, or in one warm process per core or device."""

@@ -107,7 +107,9 @@ def _score_cells(
             }
         )
         label = base.checkpoint if run is None else run.checkpoint(epoch)
-        return ScoreCell(identity, label, base.base.name, run and run.spec.run, epoch, benchmark[0], benchmark[1])
+        return ScoreCell(
+            identity, label, base.base.name, run.spec.run if run else None, epoch, benchmark[0], benchmark[1]
+        )
 
     for base in bases.values():
         yield from (score(base, None, 0, benchmark) for benchmark in benchmarks)

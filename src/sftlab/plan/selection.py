@@ -41,7 +41,8 @@ def select_examples(
 
     `contents` holds the content digest of each dataset. Raises DataError when `samples` is more than there is.
     """
-    pools, held_out = [], []
+    pools: list[Part] = []
+    held_out: list[Example] = []
     for part in parts:
         ref = refs[part.dataset]
         dataset = dataset_in_memory(ref, part.dataset, contents[part.dataset])

@@ -1,0 +1,23 @@
+"""This process as the only worker: for debugging and for tests."""
+
+from collections.abc import Callable
+
+from sftlab.execute.event import Event
+from sftlab.execute.worker import Setup, Worker
+from sftlab.plan.devices import Device
+from sftlab.plan.resolve import Resolved
+from sftlab.plan.tasks import Job
+from sftlab.store import Store
+
+
+class InlineExecutor:
+    """Runs jobs one after another right here."""
+
+    def __init__(self, resolved: Resolved, store: Store, devices: tuple[Device, ...], *, smoke: bool = False) -> None:
+        self._setup = Setup(resolved, store.root, devices[0], 0, smoke)
+
+    def run(self, jobs: tuple[Job, ...], listen: Callable[[Event | None], None]) -> None:
+        """Do all jobs, telling the listener every event."""
+        worker = Worker(self._setup, listen)
+        for job in jobs:
+            worker.do(job)
