@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -74,15 +75,16 @@ class EncodedExamples:
     def __len__(self) -> int:
         return len(self.positions)
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each example."""
         return np.diff(self.offsets)
 
-    @property
-    def num_learned(self) -> int:
-        """Tokens that count in the loss."""
-        return int(np.count_nonzero(self.learned))
+    @cached_property
+    def learned_tokens(self) -> NDArray[np.int64]:
+        """Tokens of each example that count in the loss."""
+        counts = np.concatenate([[0], np.cumsum(self.learned)])
+        return np.diff(counts[self.offsets])
 
 
 class PromptAndContinuation(NamedTuple):

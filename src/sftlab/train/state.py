@@ -1,0 +1,104 @@
+"""What an unfinished run needs to go on from its last whole epoch."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sftlab.store.segment import sync_folder
+
+
+@dataclass
+class Log:
+    """Raw rows and counts of a run so far; every value is plain, so that it survives being written as JSON."""
+
+    epoch: int = 0
+    step: int = 0
+    wall_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    micro_tokens: int = 0
+    checkpointing: bool = False
+    losses: list[dict[str, Any]] = field(default_factory=list)
+    validation: list[dict[str, Any]] = field(default_factory=list)
+    layers: list[dict[str, Any]] = field(default_factory=list)
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """A state as it was read: the log, the trained parameters by name, and the optimizer's moments, if kept."""
+
+    log: Log
+    tensors: dict[str, Tensor]
+
+
+def write_state(
+    working: Path, key: str, log: Log, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer | None
+) -> None:
+    """Keep the state after an epoch, whole or not at all, in place of the one before; no moments without `optimizer`.
+
+    `key` is the digest of what is trained on what: a state is never taken up by another run.
+    """
+    from safetensors.torch import save_file
+
+    working.mkdir(parents=True, exist_ok=True)
+    temporary = working / f".epoch-{log.epoch}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    tensors = {f"weight:{name}": weight.detach().cpu().contiguous() for name, weight in parameters.items()}
+    if optimizer is not None:
+        for name, weight in parameters.items():
+            for quantity, value in optimizer.state[weight].items():
+                tensors[f"{quantity}:{name}"] = value.detach().cpu().contiguous()
+    save_file(tensors, temporary / "state.safetensors")
+    (temporary / "log.json").write_text(json.dumps({"key": key, "log": asdict(log)}, allow_nan=False))
+    target = working / f"epoch-{log.epoch}"
+    replace_folder(temporary, target)
+    for older in working.iterdir():
+        if older != target:
+            shutil.rmtree(older, ignore_errors=True)
+
+
+def read_state(working: Path, key: str) -> Resumable | None:
+    """The last whole state of this run, or None where there is none."""
+    from safetensors.torch import load_file
+
+    folders = sorted(working.glob("epoch-*"), key=lambda folder: int(folder.name.removeprefix("epoch-")))
+    if not folders:
+        return None
+    written = json.loads((folders[-1] / "log.json").read_text())
+    if written["key"] != key:
+        return None
+    return Resumable(Log(**written["log"]), load_file(folders[-1] / "state.safetensors"))
+
+
+def restore(state: Resumable, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    """Put the parameters and the optimizer back to where they were."""
+    kept: dict[str, dict[str, Tensor]] = {}
+    for key, value in state.tensors.items():
+        quantity, name = key.split(":", 1)
+        kept.setdefault(name, {})[quantity] = value
+    numbers = {name: number for number, name in enumerate(parameters)}
+    with torch.no_grad():
+        for name, weight in parameters.items():
+            weight.copy_(kept[name].pop("weight"))
+    moments = {numbers[name]: values for name, values in kept.items() if values}
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def replace_folder(temporary: Path, target: Path) -> None:
+    """Sync a folder's files to disk and give it its name, in place of what had that name."""
+    for path in temporary.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(temporary)
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary.rename(target)
+    sync_folder(target.parent)
