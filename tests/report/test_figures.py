@@ -8,8 +8,8 @@ import pytest
 
 from sftlab.report.figures.gains import Places, gain_forest, gain_map
 from sftlab.report.figures.layers import change_by_depth, correlation_by_depth
-from sftlab.report.figures.methods import paired_gains
-from sftlab.report.figures.properties import property_scatter
+from sftlab.report.figures.methods import difference_forest, paired_gains
+from sftlab.report.figures.properties import correlation_forest, property_scatter
 from sftlab.report.figures.training import loss_curves, thinned_losses, validation_curves
 from sftlab.report.palette import Palette
 
@@ -109,18 +109,69 @@ def test_property_scatter_has_one_point_a_cell_and_a_log_axis_only_when_wide():
     assert narrow.layout.xaxis.type == "linear"
 
 
-def test_depth_curves_carry_intervals_and_methods():
-    change = pl.DataFrame(
-        {"method": ["full", "full", "lora"], "depth": [1.0, 0.0, 0.0], "value": [0.3, 0.2, 0.1],
-         "ci_low": [0.2, 0.1, None], "ci_high": [0.5, 0.3, None], "n": [4, 4, 1]}
-    )  # fmt: skip
-    full, lora = accepted(change_by_depth(change, PALETTE)).data
+CHANGE = pl.DataFrame(
+    {
+        "method": ["full", "full", "lora"],
+        "depth": [1.0, 0.0, 0.0],
+        "value": [0.3, 0.2, 0.1],
+        "ci_low": [0.2, 0.1, None],
+        "ci_high": [0.5, 0.3, None],
+        "n": [4, 4, 1],
+        "near_peak": [True, False, None],
+    }
+)
+
+
+def test_depth_curves_carry_intervals_and_hollow_marks_below_the_peak():
+    full, lora = accepted(change_by_depth(CHANGE, PALETTE)).data
     assert (list(full.x), list(full.y)) == ([0.0, 1.0], [0.2, 0.3])
     assert list(full.error_y.array) == pytest.approx([0.1, 0.2])
+    assert list(full.marker.symbol) == ["circle-open", "circle"]
     assert list(lora.error_y.array) == [None]
-    correlation = accepted(correlation_by_depth(change.drop("method").head(2), "#123456"))
-    assert list(correlation.data[0].y) == [0.2, 0.3]
-    assert max(correlation.layout.yaxis.range) > 1
+
+
+def test_correlation_by_depth_draws_the_control_dashed():
+    correlation = CHANGE.drop("method").with_columns(divided_by_total=pl.Series([False, False, True]))
+    plain, divided = accepted(correlation_by_depth(correlation, "#123456")).data
+    assert (list(plain.y), list(divided.y)) == ([0.2, 0.3], [0.1])
+    assert (plain.line.dash, divided.line.dash) == ("solid", "dash")
+
+
+def test_correlation_forest_puts_the_strongest_on_top():
+    correlations = pl.DataFrame(
+        {
+            "property": ["length", "perplexity"],
+            "value": [0.1, -0.6],
+            "ci_low": [-0.5, -0.89],
+            "ci_high": [0.6, 0.05],
+            "n": [10, 10],
+            "verdict": ["cannot tell", None],
+        }
+    )
+    figure = accepted(correlation_forest(correlations))
+    assert list(figure.layout.yaxis.ticktext) == ["perplexity", "length"]
+    assert figure.data[0].x[0] == -0.6
+    assert "too small to tell" in figure.data[0].hovertext[0]
+    assert figure.data[0].marker.symbol == "circle-open"
+
+
+def test_difference_forest_names_both_levels_and_the_smallest_effect():
+    differences = pl.DataFrame(
+        {
+            "factor": ["method"],
+            "level": ["lora"],
+            "other": ["full"],
+            "value": [0.02],
+            "ci_low": [0.01],
+            "ci_high": [0.03],
+            "n": [4],
+            "smallest_effect": [0.015],
+        }
+    )
+    figure = accepted(difference_forest(differences, "accuracy"))
+    assert list(figure.layout.yaxis.ticktext) == ["lora \u2212 full (method)"]
+    assert "smallest effect this design would see: 0.0150" in figure.data[0].hovertext[0]
+    assert figure.data[0].marker.symbol == "diamond"
 
 
 def test_paired_gains_draw_the_line_of_equality():

@@ -10,10 +10,11 @@ Figure = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Prose:
-    """Sentences, one paragraph each."""
+    """Sentences, one paragraph each; the headline is what the page is read for."""
 
     kind: ClassVar[str] = "prose"
     sentences: tuple[str, ...]
+    headline: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Column:
     facet: bool = False
 
 
-Cell = str | int | float | bool | None | tuple[float | None, float | None]
+Cell = str | int | float | bool | list[float | None] | None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 MINUS = "\u2212"
 LABEL_LENGTH = 30
@@ -26,11 +26,11 @@ def signed(value: float | None) -> str:
     return f"+{shown}" if value is not None and math.isfinite(value) and value > 0 else shown
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """A 95 % interval of a difference, or that there is none."""
+def interval(low: float | None, high: float | None, *, show: Callable[[float | None], str] = signed) -> str:
+    """A 95 % interval, or that there is none; `show` writes its ends (those of a difference have signs)."""
     if low is None or high is None:
         return "no interval"
-    return f"95 % interval {signed(low)} to {signed(high)}"
+    return f"95 % interval {show(low)} to {show(high)}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -47,7 +47,7 @@ def zero_line(axis: str) -> Mapping[str, object]:
         "type": "line",
         "xref": across[0],
         "yref": across[1],
-        "layer": "below",
+        "layer": "between",
         "line": {"width": 1, "dash": "dot"},
         **ends,
     }

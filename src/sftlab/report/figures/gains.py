@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from sftlab.report.blocks import Figure
-from sftlab.report.figures.drawing import Trace, drawing, error_bars, named_places, titled, zero_line
+from sftlab.report.figures.drawing import Trace, drawing, named_places, titled
+from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import Palette
 from sftlab.report.text import figure_text, hover, interval, signed
 
@@ -14,42 +15,20 @@ Row = Mapping[str, object]
 
 
 def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
-    """Mean gain of each dataset with its 95 % interval, best on top.
-
-    `gains` has one row a dataset: dataset, value, ci_low, ci_high, n. A dataset whose interval spans zero, or has none,
-    is drawn hollow.
-    """
-    ranked = gains.sort("value", descending=True, nulls_last=True)
-    names: list[str] = ranked["dataset"].to_list()
-    traces: list[Trace] = []
-    for place, row in enumerate(ranked.iter_rows(named=True)):
-        colour = palette.dataset_colour(row["dataset"])
-        symbol = palette.dataset_symbol(row["dataset"])
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": figure_text(row["dataset"]),
-                "x": [row["value"]],
-                "y": [place],
-                "error_x": {**error_bars([row["value"]], [row["ci_low"]], [row["ci_high"]]), "color": colour},
-                "marker": {
-                    "color": colour,
-                    "size": 10,
-                    "symbol": symbol if is_sure(row) else f"{symbol}-open",
-                    "line": {"color": colour, "width": 2},
-                },
-                "hoverinfo": "text",
-                "hovertext": [hover([row["dataset"], *gain_lines(row, unit, "n")])],
-            }
+    """Mean gain of each dataset with its 95 % interval, best on top: dataset, value, ci_low, ci_high, n."""
+    estimates = [
+        Estimate(
+            row["dataset"],
+            row["value"],
+            row["ci_low"],
+            row["ci_high"],
+            tuple(gain_lines(row, unit, "n")),
+            palette.dataset_colour(row["dataset"]),
+            palette.dataset_symbol(row["dataset"]),
         )
-    return drawing(
-        traces,
-        90 + 32 * max(len(names), 2),
-        xaxis=titled(f"mean gain ({unit}; right is better)", zeroline=False),
-        yaxis=named_places(names, downwards=True),
-        shapes=[zero_line("x")],
-    )
+        for row in gains.sort("value", descending=True, nulls_last=True).iter_rows(named=True)
+    ]
+    return forest(estimates, titled(f"mean gain ({unit}; right is better)"))
 
 
 @dataclass(frozen=True)
@@ -82,7 +61,14 @@ def gain_map(gains: pl.DataFrame, missing: pl.DataFrame, places: Places, unit: s
         110 + 40 * max(len(places.bases), 2),
         xaxis={**named_places(places.datasets), "side": "bottom"},
         yaxis=named_places(places.bases, downwards=True),
-        coloraxis={**scale, "colorbar": {"title": {"text": f"gain<br>({unit})"}, "thickness": 12, "outlinewidth": 0}},
+        coloraxis={
+            **scale,
+            "colorbar": {
+                "title": {"text": f"gain<br>({unit})", "font": {"size": 12}},
+                "thickness": 12,
+                "outlinewidth": 0,
+            },
+        },
         coloraxis2={**scale, "showscale": not sure, "colorbar": {"thickness": 12, "outlinewidth": 0}},
         bargap=0.04,
     )
@@ -105,10 +91,10 @@ def _heat(cells: Mapping[tuple[str, str], Row], places: Places, unit: str, axis:
         "type": "heatmap",
         "x": list(range(len(places.datasets))),
         "y": list(range(len(places.bases))),
-        "z": _grid(cells, places, lambda row: row["value"]),
-        "text": _grid(cells, places, lambda row: signed(_known(row, "value"))),
+        "z": _grid(cells, places, lambda row: row["value"], None),
+        "text": _grid(cells, places, lambda row: signed(_known(row, "value")), ""),
         "texttemplate": "%{text}",
-        "hovertext": _grid(cells, places, lambda row: hover([_pair(row), *gain_lines(row, unit, "n")])),
+        "hovertext": _grid(cells, places, lambda row: hover([_pair(row), *gain_lines(row, unit, "n")]), ""),
         "hoverinfo": "text",
         "hoverongaps": False,
         "coloraxis": axis,
@@ -117,9 +103,11 @@ def _heat(cells: Mapping[tuple[str, str], Row], places: Places, unit: str, axis:
     }
 
 
-def _grid(cells: Mapping[tuple[str, str], Row], places: Places, of: Callable[[Row], object]) -> list[list[object]]:
+def _grid(
+    cells: Mapping[tuple[str, str], Row], places: Places, of: Callable[[Row], object], absent: object
+) -> list[list[object]]:
     return [
-        [of(cells[base, dataset]) if (base, dataset) in cells else None for dataset in places.datasets]
+        [of(cells[base, dataset]) if (base, dataset) in cells else absent for dataset in places.datasets]
         for base in places.bases
     ]
 

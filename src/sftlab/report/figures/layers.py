@@ -4,15 +4,17 @@ import polars as pl
 
 from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import Trace, drawing, error_bars, titled, zero_line
-from sftlab.report.palette import Palette
+from sftlab.report.palette import NEUTRAL, Palette
 from sftlab.report.text import figure_text, hover, interval, number
+
+DEPTH_AXIS = titled("depth (0 is the first layer, 1 the last)", range=[-0.03, 1.03], zeroline=False)
 
 
 def change_by_depth(change: pl.DataFrame, palette: Palette) -> Figure:
     """Mean relative weight change by depth with its 95 % interval, one curve a method.
 
-    `change` has method, depth, value, ci_low, ci_high, n. The axis is logarithmic where values differ more than
-    thirtyfold.
+    `change` has method, depth, value, ci_low, ci_high, n, near_peak (hollow marks are not). The
+    axis is logarithmic where values differ more than thirtyfold.
     """
     known = change.drop_nulls("value").sort("depth")
     traces = [
@@ -25,18 +27,26 @@ def change_by_depth(change: pl.DataFrame, palette: Palette) -> Figure:
         traces,
         380,
         showlegend=True,
-        xaxis=titled("depth (0 is the first layer, 1 the last)", range=[-0.03, 1.03], zeroline=False),
+        xaxis=DEPTH_AXIS,
         yaxis=titled("relative weight change", type="log" if wide else "linear", tickformat=".2~g"),
     )
 
 
 def correlation_by_depth(correlation: pl.DataFrame, colour: str) -> Figure:
-    """Correlation of weight change with gain by depth: depth, value, ci_low, ci_high, n."""
-    known = correlation.drop_nulls("value").sort("depth")
+    """Correlation of weight change with gain by depth: depth, value, ci_low, ci_high, n, divided_by_total, near_peak.
+
+    Two curves: of the change itself, and (dashed) of the change divided by the model's total change.
+    """
+    known = correlation.drop_nulls("value").sort("divided_by_total", "depth")
+    traces = [
+        _curve("divided by total change" if divided else "weight change", rows, NEUTRAL if divided else colour)
+        for (divided,), rows in known.group_by("divided_by_total", maintain_order=True)
+    ]
     return drawing(
-        [_curve("correlation", known, colour)],
-        340,
-        xaxis=titled("depth (0 is the first layer, 1 the last)", range=[-0.03, 1.03], zeroline=False),
+        traces,
+        360,
+        showlegend=True,
+        xaxis=DEPTH_AXIS,
         yaxis=titled("correlation with gain", range=[-1.05, 1.05], zeroline=False),
         shapes=[zero_line("y")],
     )
@@ -51,15 +61,19 @@ def _curve(name: str, rows: pl.DataFrame, colour: str) -> Trace:
         "x": rows["depth"].to_list(),
         "y": values,
         "error_y": {**error_bars(values, lows, highs), "color": colour},
-        "line": {"color": colour, "width": 2},
-        "marker": {"color": colour, "size": 7},
+        "line": {"color": colour, "width": 2, "dash": "dash" if colour == NEUTRAL else "solid"},
+        "marker": {
+            "color": colour,
+            "size": 8,
+            "symbol": ["circle-open" if near is False else "circle" for near in rows["near_peak"]],
+        },
         "hoverinfo": "text",
         "hovertext": [
             hover(
                 [
                     name,
                     f"depth {row['depth']:.2f}: {number(row['value'])}",
-                    interval(row["ci_low"], row["ci_high"]),
+                    interval(row["ci_low"], row["ci_high"], show=number),
                     f"n = {row['n']}",
                 ]
             )

@@ -4,8 +4,34 @@ import polars as pl
 
 from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import Trace, drawing, titled
-from sftlab.report.palette import Palette
-from sftlab.report.text import figure_text, hover, signed
+from sftlab.report.figures.forest import Estimate, forest
+from sftlab.report.palette import NEUTRAL, Palette
+from sftlab.report.text import figure_text, hover, interval, number, signed
+
+
+def difference_forest(differences: pl.DataFrame, unit: str) -> Figure:
+    """Gain under one level of a training choice minus gain under another, in the order of the rows.
+
+    `differences` has factor, level, other, value, ci_low, ci_high, n, smallest_effect.
+    """
+    estimates = [
+        Estimate(
+            f"{row['level']} \u2212 {row['other']} ({row['factor']})",
+            row["value"],
+            row["ci_low"],
+            row["ci_high"],
+            (
+                f"difference of gains {signed(row['value'])} {unit}",
+                interval(row["ci_low"], row["ci_high"]),
+                f"n = {row['n']}",
+                f"smallest effect this design would see: {number(row['smallest_effect'])}",
+            ),
+            NEUTRAL,
+            "diamond",
+        )
+        for row in differences.iter_rows(named=True)
+    ]
+    return forest(estimates, titled(f"difference of gains ({unit})"))
 
 
 def paired_gains(pairs: pl.DataFrame, methods: tuple[str, str], unit: str, palette: Palette) -> Figure:
@@ -53,14 +79,16 @@ def paired_gains(pairs: pl.DataFrame, methods: tuple[str, str], unit: str, palet
         "x1": span[1],
         "y0": span[0],
         "y1": span[1],
-        "layer": "below",
+        "layer": "between",
         "line": {"width": 1, "dash": "dot"},
     }
     return drawing(
         traces,
-        420,
+        460,
         showlegend=True,
-        xaxis=titled(f"gain, {figure_text(methods[0])} ({unit})", range=span, zeroline=False),
-        yaxis=titled(f"gain, {figure_text(methods[1])} ({unit})", range=span, zeroline=False),
+        xaxis=titled(f"gain, {figure_text(methods[0])} ({unit})", range=span, zeroline=False, constrain="domain"),
+        yaxis=titled(
+            f"gain, {figure_text(methods[1])} ({unit})", range=span, zeroline=False, scaleanchor="x", constrain="domain"
+        ),
         shapes=[equal],
     )

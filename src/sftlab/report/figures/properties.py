@@ -4,8 +4,9 @@ import polars as pl
 
 from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import Trace, drawing, titled, zero_line
-from sftlab.report.palette import Palette
-from sftlab.report.text import figure_text, hover, number, signed
+from sftlab.report.figures.forest import Estimate, forest
+from sftlab.report.palette import BASE_COLOURS, Palette
+from sftlab.report.text import figure_text, hover, interval, number, signed
 
 
 def property_scatter(points: pl.DataFrame, name: str, unit: str, palette: Palette) -> Figure:
@@ -52,3 +53,25 @@ def property_scatter(points: pl.DataFrame, name: str, unit: str, palette: Palett
         yaxis=titled(f"mean gain ({unit})", zeroline=False),
         shapes=[zero_line("y")],
     )
+
+
+def correlation_forest(correlations: pl.DataFrame) -> Figure:
+    """Correlation of each property with gain: property, value, ci_low, ci_high, n (clusters), strongest on top."""
+    strongest = correlations.sort(pl.col("value").abs(), descending=True, nulls_last=True)
+    estimates = [
+        Estimate(
+            row["property"].replace("_", " "),
+            row["value"],
+            row["ci_low"],
+            row["ci_high"],
+            (
+                f"correlation {signed(row['value'])}",
+                interval(row["ci_low"], row["ci_high"]),
+                f"n = {row['n']} clusters",
+                row["verdict"] or "too small to tell",
+            ),
+            BASE_COLOURS[0],
+        )
+        for row in strongest.iter_rows(named=True)
+    ]
+    return forest(estimates, titled("correlation with gain", range=[-1.05, 1.05]))

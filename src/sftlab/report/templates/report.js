@@ -30,8 +30,9 @@
     for (const key of Object.keys(layout)) {
       if (isAxis(key)) layout[key].fixedrange = layout[key].fixedrange ?? false;
     }
-    if (layout.coloraxis) layout.coloraxis.colorscale = colours.sure;
-    if (layout.coloraxis2) layout.coloraxis2.colorscale = colours.muted;
+    for (const [key, scale] of [["coloraxis", colours.sure], ["coloraxis2", colours.muted]]) {
+      if (layout[key]) layout[key].colorscale = scale;
+    }
     for (const shape of layout.shapes ?? []) shape.line = { ...shape.line, color: colours.soft };
     const data = figure.data.map((trace) => {
       if (!trace.marker?.pattern?.shape) return trace;
@@ -47,7 +48,8 @@
     plot.figure ??= JSON.parse(figureElement.querySelector("script.figure").textContent);
     const { data, layout } = themed(plot.figure);
     const config = { responsive: true, displaylogo: false, displayModeBar: "hover", scrollZoom: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      showSendToCloud: false, plotlyServerURL: "",
+      modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
       toImageButtonOptions: { format: "svg", filename: plot.getAttribute("aria-label") } };
     drawn.add(figureElement);
     return Plotly.react(plot, data, layout, config);
@@ -160,6 +162,7 @@
     const back = make("button", { type: "button", textContent: "Previous" });
     const onward = make("button", { type: "button", textContent: "Next" });
     const tally = make("span", { className: "note", role: "status" });
+    const pager = make("div", { className: "controls pager" }, back, onward, tally);
     function show() {
       const found = selected();
       const pages = Math.max(1, Math.ceil(found.length / PAGE));
@@ -173,6 +176,7 @@
       }))));
       const range = found.length ? `${(first + 1).toLocaleString("en")}\u2013${Math.min(first + PAGE, found.length).toLocaleString("en")} of ` : "";
       tally.textContent = `${range}${found.length.toLocaleString("en")} rows${found.length === rows.length ? "" : ` (${rows.length.toLocaleString("en")} without the filter)`}`;
+      pager.classList.toggle("single", pages === 1);
       back.disabled = state.page === 0;
       onward.disabled = state.page >= pages - 1;
     }
@@ -181,7 +185,7 @@
     onward.addEventListener("click", () => { state.page += 1; show(); });
     const caption = make("caption", { textContent: mount.dataset.caption, className: "skip" });
     const whole = make("table", {}, caption, make("thead", {}, make("tr", {}, ...heads)), body);
-    mount.append(controls, make("div", { className: "scroll", tabIndex: 0 }, whole), make("div", { className: "controls" }, back, onward, tally));
+    mount.append(controls, make("div", { className: "scroll", tabIndex: 0 }, whole), pager);
     show();
   }
   for (const holder of document.querySelectorAll(".datatable")) {

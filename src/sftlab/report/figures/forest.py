@@ -1,0 +1,59 @@
+"""Estimates with their intervals, one a line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sftlab.report.blocks import Figure
+from sftlab.report.figures.drawing import Trace, drawing, error_bars, named_places, zero_line
+from sftlab.report.text import figure_text, hover
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One line of a forest: `lines` is what hovering over it says. Unknown numbers are None."""
+
+    name: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    lines: tuple[str, ...]
+    colour: str
+    symbol: str = "circle"
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval is known and leaves zero out."""
+        return self.ci_low is not None and self.ci_high is not None and (self.ci_low > 0 or self.ci_high < 0)
+
+
+def forest(estimates: Sequence[Estimate], axis: dict[str, object]) -> Figure:
+    """The estimates from top to bottom. Marks are hollow where the interval spans zero or is not known."""
+    return drawing(
+        [_mark(place, estimate) for place, estimate in enumerate(estimates)],
+        90 + 32 * max(len(estimates), 2),
+        xaxis={"zeroline": False, **axis},
+        yaxis=named_places([estimate.name for estimate in estimates], downwards=True),
+        shapes=[zero_line("x")],
+    )
+
+
+def _mark(place: int, estimate: Estimate) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": figure_text(estimate.name),
+        "x": [estimate.value],
+        "y": [place],
+        "error_x": {
+            **error_bars([estimate.value], [estimate.ci_low], [estimate.ci_high]),
+            "color": estimate.colour,
+        },
+        "marker": {
+            "color": estimate.colour,
+            "size": 10,
+            "symbol": estimate.symbol if estimate.is_sure else f"{estimate.symbol}-open",
+            "line": {"color": estimate.colour, "width": 2},
+        },
+        "hoverinfo": "text",
+        "hovertext": [hover([estimate.name, *estimate.lines])],
+    }

@@ -1,0 +1,27 @@
+"""The parts of the page, in the order in which they are read: one file each, found here."""
+
+from collections.abc import Callable
+
+from sftlab.report.blocks import Section
+from sftlab.report.sections.answer import answer
+from sftlab.report.sections.data import data
+from sftlab.report.sections.gains import gains
+from sftlab.report.sections.layers import layers
+from sftlab.report.sections.losses import losses
+from sftlab.report.sections.material import Material
+from sftlab.report.sections.missing import missing
+from sftlab.report.sections.reading import reading
+from sftlab.report.sections.scores import scores
+from sftlab.report.sections.training import training
+
+SECTIONS: tuple[Callable[[Material], Section], ...] = (
+    answer,
+    gains,
+    data,
+    layers,
+    training,
+    losses,
+    missing,
+    scores,
+    reading,
+)

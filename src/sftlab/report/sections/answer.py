@@ -1,0 +1,54 @@
+"""The answer first: which data helped on which benchmark, and how sure that is."""
+
+import polars as pl
+
+from sftlab.report.blocks import Block, Column, DataTable, Panel, Prose, Section, Variant
+from sftlab.report.figures.gains import gain_forest
+from sftlab.report.sections.material import Material, table_rows
+from sftlab.report.sections.outcomes import Outcome, general_prose, outcomes
+
+COMPARISONS = (
+    Column("benchmark", "Benchmark", facet=True),
+    Column("dataset", "Best dataset", facet=True),
+    Column("other", "Against", facet=True),
+    Column("difference", "Difference of mean gains", "number"),
+    Column("unit", "Unit"),
+    Column("ci", "95 % interval", "interval"),
+    Column("n", "n", "integer"),
+    Column("p_adjusted", "p, adjusted", "number"),
+    Column("verdict", "Verdict", facet=True),
+    Column("population", "Population", facet=True),
+)
+GENERAL = "bases like these"
+
+
+def answer(material: Material) -> Section:
+    """A sentence over all benchmarks, then datasets ranked by mean gain on each."""
+    analysis = material.analysis
+    variants = tuple(_ranking(material, outcome) for outcome in outcomes(analysis.ranking, main_only=True))
+    general = general_prose(
+        analysis, "data", variants, "There is no gain to speak of yet: no tuned model has been scored."
+    )
+    blocks: list[Block] = [Prose(general.sentences, headline=True)] if general.sentences else []
+    if variants:
+        note = (
+            "Mean gain of each dataset over bases, methods and seeds, best on top; bars are 95 % intervals. "
+            "A hollow mark's interval spans zero (or is not known)."
+        )
+        blocks.append(Panel("ranking", "Mean gain by dataset", "Benchmark", variants, shown="grid", note=note))
+    if analysis.comparisons.height:
+        rows = table_rows(analysis.comparisons, COMPARISONS)
+        title = "The best dataset against each other one"
+        blocks.append(DataTable("comparisons", title, COMPARISONS, rows, "comparisons.csv"))
+    return Section("answer", "The answer", "Which data for which benchmark, and how sure?", tuple(blocks))
+
+
+def _ranking(material: Material, outcome: Outcome) -> Variant:
+    rows = outcome.rows(material.analysis.ranking)
+    general = rows.filter(pl.col("population") == GENERAL)
+    shown = general if general["ci_low"].is_not_null().any() else rows.filter(pl.col("population") != GENERAL)
+    ranked = shown if shown.height else rows
+    population = ranked["population"][0]
+    figure = gain_forest(ranked.rename({"gain": "value"}), outcome.unit, material.palette)
+    sentences = material.analysis.sentences("data", benchmark=outcome.benchmark)
+    return Variant(outcome.label, figure, (*sentences, f"Intervals are for {population}."))

@@ -1,0 +1,80 @@
+"""Gains, cell by cell."""
+
+from typing import Literal
+
+import polars as pl
+
+from sftlab.report.blocks import Block, Panel, Section, Variant
+from sftlab.report.figures.gains import Places, gain_map, is_sure
+from sftlab.report.sections.material import Material
+from sftlab.report.sections.outcomes import Outcome, general_prose, outcomes
+from sftlab.report.text import counted
+
+ALL_METHODS = "all"
+NARROW = 6
+COLOURS_END_AT = 0.95
+
+
+def gains(material: Material) -> Section:
+    """A map of base x dataset cells for every benchmark, and for every method where there are several."""
+    analysis = material.analysis
+    variants = [
+        _map(material, outcome, method)
+        for outcome in outcomes(analysis.gains)
+        for method in _methods(analysis.gains, outcome)
+    ]
+    blocks: list[Block] = [general_prose(analysis, "gains", variants, "No base x dataset cell has a gain yet.")]
+    if variants:
+        note = (
+            "Gain over the base itself: blue is better, orange is worse. Pale cells: the 95 % interval spans zero or "
+            "is not known. Hatched cells have no result; hover for the reason, or for interval and n."
+        )
+        blocks.append(
+            Panel(
+                "map",
+                "Gain of every base and dataset",
+                "Benchmark",
+                tuple(variants),
+                _layout(material, variants),
+                note=note,
+            )
+        )
+    question = "How do base, data and benchmark interact?"
+    return Section("gains", "Gains", question, tuple(blocks))
+
+
+def _layout(material: Material, variants: list[Variant]) -> Literal["select", "grid"]:
+    """Side by side where few and narrow, for print and for comparing."""
+    return "grid" if len(variants) <= 4 and len(material.palette.datasets) <= NARROW else "select"
+
+
+def _methods(frame: pl.DataFrame, outcome: Outcome) -> list[str]:
+    methods: list[str] = outcome.rows(frame)["method"].unique(maintain_order=True).to_list()
+    single = [method for method in methods if method != ALL_METHODS]
+    if ALL_METHODS not in methods:
+        return single
+    return [ALL_METHODS, *single] if outcome.main and len(single) > 1 else [ALL_METHODS]
+
+
+def _map(material: Material, outcome: Outcome, method: str) -> Variant:
+    of_outcome = outcome.rows(material.analysis.gains)
+    cells = of_outcome.filter(pl.col("method") == method)
+    known = cells.drop_nulls("gain").rename({"gain": "value"})
+    missing = cells.filter(pl.col("gain").is_null())
+    limit = of_outcome["gain"].abs().quantile(COLOURS_END_AT, interpolation="higher")
+    places = Places(material.palette.bases, material.palette.datasets, limit or 1.0)
+    several = of_outcome["method"].n_unique() > 2
+    label = f"{outcome.label}, {'all methods' if method == ALL_METHODS else method}" if several else outcome.label
+    sentences = material.analysis.sentences("gains", benchmark=outcome.benchmark) if outcome.main else ()
+    found = (*sentences, _tally(known, missing))
+    return Variant(label, gain_map(known, missing, places, outcome.unit), found)
+
+
+def _tally(known: pl.DataFrame, missing: pl.DataFrame) -> str:
+    sure = [row for row in known.iter_rows(named=True) if is_sure(row)]
+    better = sum(row["value"] > 0 for row in sure)
+    absent = f"; {missing.height} without a gain" if missing.height else ""
+    return (
+        f"Of {counted(known.height, 'cell')} with a gain, {better} surely gained and {len(sure) - better} surely lost; "
+        f"the sign of the other {known.height - len(sure)} cannot be told{absent}."
+    )

@@ -1,0 +1,90 @@
+"""Which layers moved, and whether that goes with gain."""
+
+import polars as pl
+
+from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
+from sftlab.report.figures.layers import change_by_depth, correlation_by_depth
+from sftlab.report.sections.material import Material, table_rows
+from sftlab.report.sections.outcomes import Outcome, general_prose, outcomes
+from sftlab.report.text import interval, number, signed
+
+OUTSIDE = (
+    Column("part", "Part", facet=True),
+    Column("method", "Method", facet=True),
+    Column("relative_change", "Relative change", "number"),
+    Column("ci", "95 % interval", "interval"),
+    Column("n", "n", "integer"),
+    Column("cells", "Cells", "integer"),
+)
+
+
+def layers(material: Material) -> Section:
+    """Magnitude of weight change by depth, and its correlation with gain by depth."""
+    analysis = material.analysis
+    inside = analysis.layer_change.filter(pl.col("depth").is_not_null())
+    changes = [_change(material, inside, part) for part in inside["part"].unique(maintain_order=True)]
+    correlations = [
+        _correlation(material, outcome, method)
+        for outcome in outcomes(analysis.layer_correlations, main_only=True)
+        for method in outcome.rows(analysis.layer_correlations)["method"].unique(maintain_order=True)
+    ]
+    blocks: list[Block] = [
+        general_prose(analysis, "layers", (*changes, *correlations), "No weight change has been measured yet.")
+    ]
+    if changes:
+        note = "Mean over base and dataset cells; bars are 95 % intervals. Hollow marks surely lie below the largest."
+        blocks.append(Panel("change", "How far the weights moved, by depth", "Part", tuple(changes), note=note))
+    if correlations:
+        note = (
+            "Correlation of weight change with gain, centred by family; dashed: each model's change divided by its "
+            "total change. Weight change accompanies gains; it is not where they come from."
+        )
+        title = "Where weight change goes with gain"
+        blocks.append(Panel("correlation", title, "Benchmark and method", tuple(correlations), note=note))
+    outside = analysis.layer_change.filter(pl.col("depth").is_null())
+    if outside.height:
+        rows = table_rows(outside, OUTSIDE)
+        blocks.append(DataTable("outside", "Parts outside the layers", OUTSIDE, rows, "outside_layers.csv"))
+    return Section("layers", "Layers", "Where do the weights change, and does that go with gain?", tuple(blocks))
+
+
+def _change(material: Material, inside: pl.DataFrame, part: str) -> Variant:
+    rows = inside.filter(pl.col("part") == part).rename({"relative_change": "value"})
+    figure = change_by_depth(rows, material.palette)
+    label = "all tensors of a layer" if part == "all" else part
+    peaks = [
+        _largest(str(method), of_method)
+        for (method,), of_method in rows.drop_nulls("value").group_by("method", maintain_order=True)
+    ]
+    return Variant(label, figure, tuple(peaks))
+
+
+def _largest(method: str, rows: pl.DataFrame) -> str:
+    top = rows.sort("value", descending=True).row(0, named=True)
+    ends = interval(top["ci_low"], top["ci_high"], show=number)
+    return (
+        f"Under {method} the mean change is largest at depth {number(top['depth'])}: {number(top['value'])} of the "
+        f"base's norm ({ends}, n = {top['n']})."
+    )
+
+
+def _correlation(material: Material, outcome: Outcome, method: str) -> Variant:
+    analysis = material.analysis
+    rows = outcome.rows(analysis.layer_correlations).filter(pl.col("method") == method)
+    figure = correlation_by_depth(rows.rename({"correlation": "value"}), material.palette.method_colour(method))
+    sentences = (
+        analysis.sentences("layers", benchmark=outcome.benchmark, subject=method)
+        or analysis.sentences("layers", benchmark=outcome.benchmark)
+        or (_strongest(rows.filter(~pl.col("divided_by_total"))),)
+    )
+    return Variant(f"{outcome.label}, {method}", figure, sentences)
+
+
+def _strongest(rows: pl.DataFrame) -> str:
+    known = rows.drop_nulls("correlation").sort(pl.col("correlation").abs(), descending=True)
+    for row in known.head(1).iter_rows(named=True):
+        return (
+            f"Strongest at depth {number(row['depth'])}: correlation {signed(row['correlation'])} "
+            f"({interval(row['ci_low'], row['ci_high'])}, n = {row['n']}): {row['verdict'] or 'too small to tell'}."
+        )
+    return "The study is too small to tell whether weight change goes with gain."

@@ -1,0 +1,40 @@
+"""What every section is built from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from sftlab.analyse.analysis import Analysis
+from sftlab.report.blocks import Cell, Column
+from sftlab.report.context import ReportContext
+from sftlab.report.palette import Palette
+
+
+@dataclass(frozen=True)
+class Material:
+    """The analysis, the contract tables, the context and the colours of one page."""
+
+    analysis: Analysis
+    tables: Mapping[str, pl.DataFrame]
+    context: ReportContext
+    palette: Palette
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A contract table; empty where there is none yet."""
+        return self.tables.get(name, pl.DataFrame())
+
+
+def table_rows(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[tuple[Cell, ...], ...]:
+    """The rows of a frame for a table of the page; a column the frame does not have is unknown.
+
+    An interval called `x` is made of the columns `x_low` and `x_high`.
+    """
+    present = set(frame.columns)
+    expressions = [
+        pl.concat_list(f"{column.name}_low", f"{column.name}_high").alias(column.name)
+        if column.kind == "interval" and {f"{column.name}_low", f"{column.name}_high"} <= present
+        else (pl.col(column.name) if column.name in present else pl.lit(None)).alias(column.name)
+        for column in columns
+    ]
+    return tuple(frame.select(expressions).iter_rows())

@@ -1,0 +1,71 @@
+"""What failed, did not fit, or was not run yet, with reasons."""
+
+import polars as pl
+
+from sftlab.report.blocks import Block, Cell, Column, DataTable, Prose, Section
+from sftlab.report.sections.material import Material
+from sftlab.report.text import counted
+
+AT_MOST = 5000
+COLUMNS = (
+    Column("cell", "Cell", facet=True),
+    Column("status", "Status", facet=True),
+    Column("reason", "Reason"),
+    Column("base", "Base", facet=True),
+    Column("dataset", "Dataset", facet=True),
+    Column("method", "Method", facet=True),
+    Column("samples", "Samples", "integer"),
+    Column("epoch", "Epoch", "integer"),
+    Column("seed", "Seed", "integer"),
+    Column("benchmark", "Benchmark", facet=True),
+)
+STATUS_ORDER = ("failed", "unfit", "running", "pending")
+
+
+def missing(material: Material) -> Section:
+    """Every run and score without a result; failures first."""
+    rows = [*_rows(material.table("runs"), "run"), *_rows(material.table("scores"), "score")]
+    order = {status: place for place, status in enumerate(STATUS_ORDER)}
+    rows.sort(key=lambda row: order.get(str(row[1]), len(order)))
+    blocks: list[Block] = []
+    if not rows:
+        blocks.append(Prose(("Nothing is missing: every run and every score of the study is done.",)))
+    else:
+        blocks.append(Prose(_summary(rows)))
+        note = f"The first {AT_MOST:,} of {len(rows):,} rows." if len(rows) > AT_MOST else ""
+        blocks.append(
+            DataTable("cells", "Cells without a result", COLUMNS, tuple(rows[:AT_MOST]), "missing.csv", note=note)
+        )
+    question = "No cell is left out silently: each has a status and a reason."
+    return Section("missing", "What is missing", question, tuple(blocks))
+
+
+def _rows(frame: pl.DataFrame, cell: str) -> list[tuple[Cell, ...]]:
+    if frame.is_empty():
+        return []
+    names = [column.name for column in COLUMNS[1:]]
+    absent = frame.filter(pl.col("status") != "done")
+    if cell == "run" and "epochs" in absent.columns:
+        absent = absent.with_columns(pl.col("epochs").alias("epoch"))
+    known = absent.with_columns(pl.lit(None).alias(name) for name in names if name not in absent.columns)
+    return [(cell, *row) for row in known.select(names).unique(maintain_order=True).iter_rows()]
+
+
+def _summary(rows: list[tuple[Cell, ...]]) -> tuple[str, ...]:
+    sentences = []
+    for cell in ("run", "score"):
+        by_status = {
+            status: sum(row[0] == cell and row[1] == status for row in rows)
+            for status in dict.fromkeys([*STATUS_ORDER, *(str(row[1]) for row in rows)])
+        }
+        parts = [f"{count:,} {status}" for status, count in by_status.items() if count]
+        if parts:
+            total = sum(by_status.values())
+            sentences.append(f"{counted(total, cell)} without a result: {', '.join(parts)}.")
+    reasons: dict[str, int] = {}
+    for row in rows:
+        if row[1] in ("failed", "unfit") and row[2]:
+            reasons[str(row[2])] = reasons.get(str(row[2]), 0) + 1
+    for reason, count in sorted(reasons.items(), key=lambda entry: -entry[1])[:3]:
+        sentences.append(f"{counted(count, 'cell')}: {reason}")
+    return tuple(sentences)

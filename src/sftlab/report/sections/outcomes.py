@@ -1,0 +1,48 @@
+"""Outcomes (a benchmark in one metric), and the sentences that belong to each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from sftlab.analyse.analysis import Analysis
+from sftlab.analyse.effects import Section as Topic
+from sftlab.report.blocks import Prose, Variant
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a gain is measured in; `main` is the metric in which the answer for the benchmark is given."""
+
+    benchmark: str
+    scorer: str
+    metric: str
+    main: bool
+    unit: str
+
+    @property
+    def label(self) -> str:
+        """The benchmark with its metric and scorer in words."""
+        return f"{self.benchmark} ({self.metric.replace('_', ' ')}, {self.scorer})"
+
+    def rows(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a frame of the analysis that are about this outcome."""
+        return frame.filter(
+            pl.col("benchmark") == self.benchmark, pl.col("scorer") == self.scorer, pl.col("metric") == self.metric
+        )
+
+
+def outcomes(frame: pl.DataFrame, *, main_only: bool = False) -> tuple[Outcome, ...]:
+    """The outcomes that occur in a frame, in its order, main ones first."""
+    columns = ["benchmark", "scorer", "metric", "main", "unit"]
+    found = [Outcome(*row) for row in frame.select(columns).unique(maintain_order=True).iter_rows()]
+    main = [outcome for outcome in found if outcome.main]
+    return tuple(main if main_only else [*main, *(outcome for outcome in found if not outcome.main)])
+
+
+def general_prose(analysis: Analysis, topic: Topic, variants: Iterable[Variant], otherwise: str) -> Prose:
+    """The sentences of a topic that stand under none of its figures; `otherwise` where it has neither."""
+    drawn = tuple(variants)
+    under_figures = {sentence for variant in drawn for sentence in variant.found}
+    sentences = tuple(text for text in analysis.sentences(topic) if text not in under_figures)
+    return Prose(sentences if sentences or drawn else (otherwise,))

@@ -1,0 +1,98 @@
+"""What the training choices cost or brought: method, sample size, schedule, epochs, learning rate, seeds."""
+
+import polars as pl
+
+from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
+from sftlab.report.figures.methods import difference_forest, paired_gains
+from sftlab.report.sections.material import Material, table_rows
+from sftlab.report.sections.outcomes import Outcome, general_prose, outcomes
+from sftlab.report.text import interval, number, signed
+
+EFFECTS = (
+    Column("factor", "Factor", facet=True),
+    Column("level", "Level", facet=True),
+    Column("other", "Minus", facet=True),
+    Column("benchmark", "Benchmark", facet=True),
+    Column("metric", "Metric", facet=True),
+    Column("unit", "Unit"),
+    Column("difference", "Difference of gains", "number"),
+    Column("ci", "95 % interval", "interval"),
+    Column("n", "n", "integer"),
+    Column("cells", "Cells", "integer"),
+    Column("smallest_effect", "Smallest effect to be seen", "number"),
+    Column("p_adjusted", "p, adjusted", "number"),
+    Column("verdict", "Verdict", facet=True),
+)
+NOISE = (
+    Column("benchmark", "Benchmark", facet=True),
+    Column("scorer", "Scorer", facet=True),
+    Column("metric", "Metric", facet=True),
+    Column("unit", "Unit"),
+    Column("sd", "Standard deviation between seeds", "number"),
+    Column("df", "Degrees of freedom", "integer"),
+)
+
+
+def training(material: Material) -> Section:
+    """Differences between the levels of each training choice, all else equal, against the noise of seeds."""
+    analysis = material.analysis
+    pairs = [
+        _pair(material, outcome, row)
+        for outcome in outcomes(analysis.training_points, main_only=True)
+        for row in _contrasts(outcome.rows(analysis.training_points))
+    ]
+    forests = tuple(_forest(material, outcome) for outcome in outcomes(analysis.training, main_only=True))
+    nothing = "No two training choices can be compared yet: that takes two levels of one on the same base and dataset."
+    blocks: list[Block] = [general_prose(analysis, "training", pairs, nothing)]
+    if forests:
+        note = "Gain under the first level minus gain under the second, all else equal; bars are 95 % intervals."
+        blocks.append(Panel("effects", "Effect of training choices", "Benchmark", forests, shown="grid", note=note))
+    if pairs:
+        note = "One mark a base and dataset under both choices; above the line the vertical one gained more."
+        blocks.append(Panel("pairs", "The same cell under two choices", "Choice", tuple(pairs), note=note))
+    if analysis.training.height:
+        rows = table_rows(analysis.training, EFFECTS)
+        blocks.append(DataTable("effects-table", "All effects of training choices", EFFECTS, rows, "training.csv"))
+    if analysis.seed_noise.height:
+        rows = table_rows(analysis.seed_noise, NOISE)
+        note = "How much the gain of one cell moves when only the seed changes: smaller differences mean nothing."
+        blocks.append(DataTable("noise", "Seeds as noise floor", NOISE, rows, "seed_noise.csv", note=note))
+    return Section("training", "Training choices", "LoRA or full, how much data, how long?", tuple(blocks))
+
+
+def _contrasts(rows: pl.DataFrame) -> list[tuple[str, str, str]]:
+    return list(rows.select("factor", "level", "other").unique(maintain_order=True).iter_rows())
+
+
+def _forest(material: Material, outcome: Outcome) -> Variant:
+    rows = outcome.rows(material.analysis.training).rename({"difference": "value"})
+    told = [
+        f"{row['factor']} {row['level']} gained {'more' if row['value'] > 0 else 'less'} than {row['other']}"
+        for row in rows.filter(pl.col("verdict").is_in(["higher", "lower"])).iter_rows(named=True)
+    ]
+    found = f"Told from zero: {'; '.join(told)}." if told else "No difference can be told from zero."
+    return Variant(outcome.label, difference_forest(rows, outcome.unit), (found,))
+
+
+def _pair(material: Material, outcome: Outcome, contrast: tuple[str, str, str]) -> Variant:
+    factor, level, other = contrast
+    chosen = (pl.col("factor") == factor) & (pl.col("level") == level) & (pl.col("other") == other)
+    points = outcome.rows(material.analysis.training_points).filter(chosen)
+    drawn = points.rename({"other_gain": "first", "gain": "second"})
+    figure = paired_gains(drawn, (f"{factor} {other}", f"{factor} {level}"), outcome.unit, material.palette)
+    effects = outcome.rows(material.analysis.training).filter(chosen)
+    sentences = material.analysis.sentences("training", benchmark=outcome.benchmark, subject=factor)
+    label = f"{factor}: {level} against {other}, {outcome.label}"
+    return Variant(label, figure, sentences or (_difference(effects, outcome.unit, contrast),))
+
+
+def _difference(effects: pl.DataFrame, unit: str, contrast: tuple[str, str, str]) -> str:
+    _, level, other = contrast
+    for row in effects.drop_nulls("difference").iter_rows(named=True):
+        seen = row["smallest_effect"]
+        floor = f" The smallest effect this design would see is {number(seen)}." if seen is not None else ""
+        return (
+            f"{level} minus {other}: {signed(row['difference'])} {unit} ({interval(row['ci_low'], row['ci_high'])}, "
+            f"n = {row['n']}): {row['verdict'] or 'too small to tell'}.{floor}"
+        )
+    return "The study is too small to tell the two apart."
