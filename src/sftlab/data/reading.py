@@ -9,7 +9,7 @@ from sftlab.data.formats import DELIMITED, rows_of
 from sftlab.data.formats.source import Source, open_source
 from sftlab.data.hub import hub_rows
 from sftlab.data.record import Record, Rows, UnusableError, excerpt
-from sftlab.data.shapes import SHAPES, recognise
+from sftlab.data.shapes import DECIDING_ROWS, SHAPES, recognise
 from sftlab.data.shapes.explicit import explicit_shape, named_columns, with_system
 from sftlab.data.shapes.shape import Shape
 from sftlab.errors import DataError
@@ -87,15 +87,14 @@ def _broken(rows: Rows) -> list[BrokenRow]:
 
 
 def _folded(record: Record) -> Record:
-    """The record with column names in lower case and without space around them, where that makes no two the same."""
-    folded = {column.strip().lower(): value for column, value in record.items()}
-    return folded if len(folded) == len(record) else record
+    """The record with its columns also under their names in lower case and without space around them."""
+    return {**{column.strip().lower(): value for column, value in record.items()}, **record}
 
 
 def _check_named_columns(ref: DatasetRef, records: Sequence[Record], where: str) -> None:
-    there = dict.fromkeys(column for record in records[:COLUMNS_SHOWN] for column in record)
     for role, column in named_columns(ref).items():
-        if column not in there:
+        if not any(column in record for record in records):
+            there = dict.fromkeys(column for record in records[:DECIDING_ROWS] for column in record)
             raise DataError(f"{where} has no column {column!r} for `{role}`: it has {_listed(list(there))}")
 
 

@@ -109,8 +109,8 @@ def _permutation(count: int, *, tag: int, seed: int) -> list[int]:
 def _whose_turn(weights: Sequence[float], samples: int, *, seed: int) -> list[int]:
     """Which part gives each of the examples, by Tijdeman's rule, in whole numbers throughout.
 
-    With k parts, step n goes to that part of those at least 1 / (2k - 2) behind their share of n that would be the first
-    to be 1 - 1 / (2k - 2) behind if it were passed over. Weights count as the decimals they are written as.
+    With k parts, step n goes to that part, of those at least 1 / (2k - 2) behind their share of n, that would be the
+    first to be 1 - 1 / (2k - 2) behind if it were passed over. Weights count as the decimals they are written as.
     """
     if any(not math.isfinite(weight) or weight <= 0.0 for weight in weights):
         raise DataError(f"weights of a mixture are numbers above 0, got {', '.join(map(str, weights))}")

@@ -21,6 +21,7 @@ BAKED_IN_TEMPLATES = re.compile(
     r"|<start_of_turn>|\n\nAssistant:",
     re.MULTILINE,
 )
+PUNCTUATION = re.compile(r"[\s.,;:!?'\"`\u2018\u2019\u201c\u201d]+")
 SPEAKS_AS_AI = re.compile(r"\b[Aa]s an? (?:AI|artificial intelligence|large language model|language model)\b")
 
 
@@ -161,7 +162,7 @@ def _num_answers(example: Example) -> int:
 
 
 def _words(example: Example) -> str:
-    return "\n".join(" ".join(re.findall(r"\w+", turn.content.casefold())) for turn in example.turns)
+    return "\n".join(PUNCTUATION.sub(" ", turn.content.casefold()).strip() for turn in example.turns)
 
 
 def _has_template(example: Example) -> bool:

@@ -9,7 +9,7 @@ from sftlab.data.shapes import recognise
 from sftlab.errors import DataError
 
 JSON_FAULTS = (ValueError, RecursionError)
-STRING = r'"(?:[^"\\]|\\.)*"'
+STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 SEPARATORS = re.compile(r"[\s,]*")
 FIRST_KEY = re.compile(r"\{\s*(" + STRING + r")\s*:")
 LIST_INSIDE_AN_OBJECT = re.compile(
@@ -69,9 +69,9 @@ def _rows_of(value: object, where: str) -> Rows:
         return [_row(element) for element in value]
     if not isinstance(value, dict):
         raise DataError(f"{where} holds {kind_of(value)}: legal is a list of objects")
-    if recognise([value]) is not None:
-        return [value]
     lists = {key: part for key, part in value.items() if isinstance(part, list)}
+    if recognise([value]) is not None and list(lists.values()) != [[]]:
+        return [value]
     if len(lists) != 1:
         held = f"the lists {', '.join(lists)}" if lists else "no list"
         raise DataError(f"{where} holds an object with {held}: legal is a list of objects, or an object with one list")
@@ -91,7 +91,8 @@ def _salvaged(text: str) -> Rows:
             rows.append(_row(value))
         except JSON_FAULTS as fault:
             following = _next_element(text, place, max(getattr(fault, "pos", place), place + 1))
-            reason = _reason(fault) if following else "the file ends inside this row"
+            cut_off = following is None and not text.rstrip().endswith(("]", "}"))
+            reason = "the file ends inside this row" if cut_off else _reason(fault)
             rows.append(UnusableError(reason, text[place : place + 200]))
             if following is None:
                 break
