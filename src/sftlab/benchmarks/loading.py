@@ -1,0 +1,157 @@
+"""Benchmarks as a study names them: by shipped name, by task file, or as gold answers of a prompt/answer file."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from sftlab.benchmarks.definition import OutputType, TaskDefinition, read_task
+from sftlab.benchmarks.gold import gold_answers
+from sftlab.benchmarks.item import Benchmark, Scorer
+from sftlab.benchmarks.shipped import chosen_subjects, shipped_benchmarks, shipped_source, task_path
+from sftlab.benchmarks.sources import Source, task_source
+from sftlab.benchmarks.task import Task
+from sftlab.errors import BenchmarkError
+from sftlab.study.declaration import BenchmarkRef
+from sftlab.study.identity import digest
+
+__all__ = ["benchmark_digest", "load_benchmark", "shipped_benchmarks"]
+
+DEFINITION_VERSION = 1
+MAX_NEW_TOKENS = 256
+MAX_NEW_TOKENS_OF_A_CHOICE = 32
+SCORERS: dict[OutputType, tuple[Scorer, ...]] = {
+    "generate_until": ("likelihood", "generative"),
+    "multiple_choice": ("likelihood", "generative"),
+    "loglikelihood": ("likelihood",),
+}
+
+
+class Definition(Protocol):
+    """Whatever can be identified without being read, and then be read."""
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """How the items are scored."""
+        ...
+
+    def identity(self, file_digest: Callable[[Path], str]) -> object:
+        """What decides items and scores."""
+        ...
+
+    def benchmark(self, name: str, digest: str) -> Benchmark:
+        """The items."""
+        ...
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_benchmark(
+    ref: BenchmarkRef,
+    *,
+    folder: Path,
+    benchmarks_dir: Path | None = None,
+    items: int | None = None,
+    file_digest: Callable[[Path], str] = content_digest,
+) -> Benchmark:
+    """A benchmark with all its items written out.
+
+    Relative paths start at `folder`; `benchmarks_dir` holds local copies of shipped benchmarks, which come from the hub
+    without it. `items` limits the number of items to the first so many of the data, dealt in turn over subjects where
+    there are any; `ref.items`, where stated, wins over it. Raises BenchmarkError for whatever cannot be used.
+    """
+    with _naming(ref):
+        definition = _definition(ref, folder, benchmarks_dir, items)
+        return definition.benchmark(ref.name, _digest(definition, file_digest))
+
+
+def benchmark_digest(
+    ref: BenchmarkRef,
+    *,
+    folder: Path,
+    benchmarks_dir: Path | None = None,
+    items: int | None = None,
+    file_digest: Callable[[Path], str] = content_digest,
+) -> str:
+    """Identity of a benchmark, equal to `Benchmark.digest`, without reading its items.
+
+    It covers the merged definition, the code it names, the content of every data file that is read, and what is asked
+    (shots, limit, subjects, stops, scorers, tokens); neither the benchmark's name nor any path. A dataset of the hub is
+    named by id and stated revision. Raises BenchmarkError where a file is missing or the definition is wrong.
+    """
+    with _naming(ref):
+        return _digest(_definition(ref, folder, benchmarks_dir, items), file_digest)
+
+
+@contextmanager
+def _naming(ref: BenchmarkRef) -> Iterator[None]:
+    """Say of which benchmark an error is."""
+    try:
+        yield
+    except BenchmarkError as error:
+        raise BenchmarkError(f"benchmark {ref.name!r}: {error}") from error
+
+
+def _digest(definition: Definition, file_digest: Callable[[Path], str]) -> str:
+    return digest(
+        {
+            "version": DEFINITION_VERSION,
+            "scorers": definition.scorers,
+            "content": definition.identity(file_digest),
+        }
+    )
+
+
+def _definition(ref: BenchmarkRef, folder: Path, benchmarks_dir: Path | None, items: int | None) -> Definition:
+    limit = items if ref.items is None else None if ref.items == "all" else ref.items
+    path = task_path(ref.name) if ref.file is None and ref.data is None else folder / (ref.file or ref.data or "")
+    if ref.data is not None:
+        return gold_answers(ref, path=path, limit=limit)
+    return _task(ref, path, None if benchmarks_dir is None else folder / benchmarks_dir, limit)
+
+
+def _task(ref: BenchmarkRef, path: Path, benchmarks_dir: Path | None, limit: int | None) -> Task:
+    definition, yaml = read_task(path)
+    sources: dict[str | None, Source]
+    if ref.file is None:
+        subjects = chosen_subjects(ref.name, ref.subjects)
+        sources = {
+            subject: shipped_source(ref.name, definition, subject=subject, benchmarks_dir=benchmarks_dir)
+            for subject in subjects
+        }
+    elif ref.subjects is not None:
+        raise BenchmarkError("`subjects` are for shipped benchmarks that have subjects")
+    else:
+        sources = {None: task_source(definition, yaml)}
+    shots = definition.num_fewshot if ref.shots is None else ref.shots
+    _check_shots(definition, shots)
+    scorers = _scorers(ref, definition.output_type)
+    return Task(definition, sources, shots, scorers, _max_new_tokens(ref, definition), limit)
+
+
+def _check_shots(definition: TaskDefinition, shots: int) -> None:
+    if shots and definition.shot_split == definition.eval_split and not definition.leaves_out_the_item:
+        raise BenchmarkError(
+            f"shots would be drawn from the evaluated split {definition.eval_split!r}, the item itself among them: "
+            "state `fewshot_split`"
+        )
+
+
+def _scorers(ref: BenchmarkRef, kind: OutputType) -> tuple[Scorer, ...]:
+    legal = SCORERS[kind]
+    if ref.scorers is None:
+        return legal if kind == "generate_until" else ("likelihood",)
+    for scorer in ref.scorers:
+        if scorer not in legal:
+            raise BenchmarkError(f"scorer {scorer!r} is not for {kind}; legal: {', '.join(legal)}")
+    return tuple(scorer for scorer in legal if scorer in ref.scorers)
+
+
+def _max_new_tokens(ref: BenchmarkRef, definition: TaskDefinition) -> int:
+    default = MAX_NEW_TOKENS if definition.output_type == "generate_until" else MAX_NEW_TOKENS_OF_A_CHOICE
+    return ref.max_new_tokens or definition.generation_kwargs.max_gen_toks or default

@@ -1,0 +1,86 @@
+"""The benchmarks that come with sftlab, and how their local copies are laid out."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sftlab.benchmarks.definition import TaskDefinition
+from sftlab.benchmarks.rows import Layout
+from sftlab.benchmarks.sources import HubSource, LocalSource, Source
+from sftlab.benchmarks.subjects import MMLU_SUBJECTS
+from sftlab.errors import BenchmarkError
+from sftlab.study.spelling import nearest
+
+TASKS = Path(__file__).parent / "tasks"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """One benchmark: for each split the file it has inside `benchmarks_dir`, the first of several that is there.
+
+    With `subjects`, the file names hold `{subject}`, every row gets a column `subject`, and subjects are strata with
+    their own shots; on the hub each is a configuration of the dataset.
+    """
+
+    splits: dict[str, tuple[str, ...]]
+    layout: Layout = field(default_factory=lambda: Layout("json"))
+    subjects: tuple[str, ...] = ()
+
+
+_GSM8K = Shipped({"test": ("gsm8k_test.jsonl",), "train": ("gsm8k_train.jsonl",)})
+SHIPPED: dict[str, Shipped] = {
+    "boolq": Shipped({"validation": ("boolq_val.jsonl",), "train": ("boolq_train.jsonl",)}),
+    "gsm8k": _GSM8K,
+    "gsm8k_flexible": _GSM8K,
+    "mmlu": Shipped(
+        {
+            split: (f"mmlu/{split}/{{subject}}_{split}.csv", f"mmlu/{split}/{{subject}}.csv")
+            for split in ("test", "dev")
+        },
+        layout=Layout("csv", columns=("question", "A", "B", "C", "D", "answer")),
+        subjects=MMLU_SUBJECTS,
+    ),
+}
+
+
+def shipped_benchmarks() -> tuple[str, ...]:
+    """The names that a study may write without a file."""
+    return tuple(SHIPPED)
+
+
+def task_path(name: str) -> Path:
+    """The task file of a shipped benchmark. Raises BenchmarkError for another name, with the nearest legal one."""
+    if name not in SHIPPED:
+        raise BenchmarkError(
+            f"no benchmark of this name comes with sftlab{nearest(name, SHIPPED)}; others are given by `file` or `data`"
+        )
+    return TASKS / f"{name}.yaml"
+
+
+def chosen_subjects(name: str, subjects: tuple[str, ...] | None) -> tuple[str | None, ...]:
+    """The subjects to ask, in the benchmark's own order; (None,) where a benchmark has none."""
+    known = SHIPPED[name].subjects if name in SHIPPED else ()
+    if subjects is None:
+        return known or (None,)
+    if not known:
+        raise BenchmarkError("there are no subjects in it")
+    for subject in subjects:
+        if subject not in known:
+            raise BenchmarkError(f"there is no subject {subject!r}{nearest(subject, known)}")
+    return tuple(subject for subject in known if subject in subjects)
+
+
+def shipped_source(
+    name: str, definition: TaskDefinition, *, subject: str | None, benchmarks_dir: Path | None
+) -> Source:
+    """The data of a shipped benchmark: inside `benchmarks_dir` where one is given, else on the hub."""
+    shipped = SHIPPED[name]
+    if benchmarks_dir is None:
+        return HubSource(
+            definition.dataset_path, subject or definition.dataset_name, definition.dataset_kwargs.revision
+        )
+    constants = {} if subject is None else {"subject": subject}
+    files = {}
+    for split, patterns in shipped.splits.items():
+        candidates = [benchmarks_dir / pattern.format(subject=subject) for pattern in patterns]
+        files[split] = (next((path for path in candidates if path.is_file()), candidates[0]),)
+    return LocalSource(files, shipped.layout, constants)
