@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from sftlab.errors import StudyError
 from sftlab.plan.devices import Device
 from sftlab.plan.resolve import Resolved
 from sftlab.plan.tasks import Job
 from sftlab.store import Store
 from sftlab.study.cells import BaseCell, RunCell, ScoreCell
+from sftlab.study.declaration import Budget
 from sftlab.study.methods import Lora
 
 BYTES_PER_TOKEN = 3.0
@@ -148,3 +150,20 @@ def _machine_flops(devices: tuple[Device, ...]) -> float:
         matrix @ matrix
         best = max(best, 2 * size**3 / (time.perf_counter() - start))
     return best * SHARE_OF_PEAK / len(devices)
+
+
+def check_budget(budget: Budget | None, cost: Cost) -> None:
+    """Raise StudyError where the missing work costs more than the study allows."""
+    if budget is None:
+        return
+    limits = (
+        ("gpu_hours", budget.gpu_hours, cost.device_hours),
+        ("hours", budget.hours, cost.seconds / 3600),
+        ("disk_gb", budget.disk_gb, cost.disk_bytes / 1e9),
+    )
+    for name, limit, needed in limits:
+        if limit is not None and needed > limit:
+            raise StudyError(
+                f"the missing work is estimated at {needed:.2f} {name}, and budget.{name} allows {limit:g}: "
+                "make the study smaller or raise the budget"
+            )

@@ -1,0 +1,47 @@
+"""The command line: one thin verb a file. Exit 0 = done, 1 = ran but some cells failed, 2 = the input was wrong."""
+
+import sys
+
+import typer
+
+from sftlab.cli.analyse import analyse
+from sftlab.cli.data import data
+from sftlab.cli.demo import demo
+from sftlab.cli.doctor import doctor
+from sftlab.cli.init import init
+from sftlab.cli.plan import plan
+from sftlab.cli.quick import quick
+from sftlab.cli.report import report
+from sftlab.cli.run import run
+from sftlab.cli.sql import sql
+from sftlab.cli.status import status
+from sftlab.cli.table import table
+from sftlab.errors import SftlabError
+
+VERBS = (demo, quick, init, plan, run, status, table, sql, analyse, report, data, doctor)
+
+app = typer.Typer(
+    name="sftlab",
+    help="A laboratory for supervised fine-tuning: declare a study, train and evaluate every model, read what helped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in VERBS:
+    app.command()(verb)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except SftlabError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(0) from None

@@ -1,0 +1,65 @@
+"""`sftlab analyse`: the answer first, then what it rests on."""
+
+from typing import TYPE_CHECKING
+
+from sftlab.cli.options import AsJson, StoreFolder, StudyFile
+
+if TYPE_CHECKING:
+    from sftlab.analyse.analysis import Analysis
+
+TITLES = {
+    "data": "Which data for which benchmark",
+    "gains": "Gain by base, dataset and benchmark",
+    "properties": "Data property against gain",
+    "layers": "Weight change by depth against gain",
+    "training": "Training",
+}
+
+
+def analyse(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
+    """Say which data helped which benchmark, how sure that is, and what went with it."""
+    from sftlab.analyse.analyse import analyse as analysis_of
+    from sftlab.cli.opening import open_study
+    from sftlab.cli.printing import print_json
+
+    opened = open_study(study, store)
+    analysis = analysis_of(opened.resolved.cells, opened.store)
+    if as_json:
+        print_json(analysis.to_json())
+    else:
+        print_analysis(analysis)
+
+
+def print_analysis(analysis: "Analysis") -> None:
+    """The answers as sentences, and the gains as a table."""
+    from sftlab.cli.printing import print_line
+
+    for section, title in TITLES.items():
+        sentences = analysis.sentences(section)  # type: ignore[arg-type]
+        if sentences:
+            print_line(title)
+            for sentence in sentences:
+                print_line(f"  {sentence}")
+            print_line()
+        if section == "gains":
+            _print_gains(analysis)
+
+
+def _print_gains(analysis: "Analysis") -> None:
+    import polars as pl
+
+    from sftlab.cli.printing import print_columns, print_line
+
+    frame = analysis.gains.filter(pl.col("main") & (pl.col("method") == "all"))
+    if frame.is_empty():
+        return
+    rows = []
+    for row in frame.sort("benchmark", "base", "dataset").iter_rows(named=True):
+        known = row["gain"] is not None
+        interval = f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]" if row["ci_low"] is not None else "unknown"
+        gain = f"{row['gain']:+.3f}" if known else row["status"]
+        rows.append(
+            (row["benchmark"], row["base"], row["dataset"], gain, interval if known else row["reason"], row["n"])
+        )
+    print_columns(("benchmark", "base", "dataset", "gain", "95 % interval", "runs"), rows)
+    print_line()

@@ -1,0 +1,46 @@
+"""`sftlab doctor`: what this machine has and what will be used."""
+
+from sftlab.cli.options import AsJson
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Show what this machine has and what a study will use."""
+    import os
+    import platform
+    import shutil
+    from importlib.metadata import PackageNotFoundError, version
+    from pathlib import Path
+
+    import psutil
+
+    from sftlab.cli.printing import print_json, print_line, size
+    from sftlab.plan.devices import default_precision, devices
+
+    found = devices()
+    precision = default_precision()
+    facts: dict[str, object] = {
+        "sftlab": version("sftlab"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "workers": f"{len(found)}, one per {'CUDA device' if found[0].kind == 'cuda' else 'core, one thread each'}",
+        "devices": "; ".join(dict.fromkeys(device.name for device in found)),
+        "precision": f"weights {precision.weights}, compute {precision.compute}, unless a study says otherwise",
+        "memory": f"{size(psutil.virtual_memory().available)} free of {size(psutil.virtual_memory().total)}",
+        "disk": f"{size(shutil.disk_usage(Path.cwd()).free)} free here",
+        "store": os.environ.get("SFTLAB_STORE", ".sftlab beside each study file"),
+        "hub": "offline, by the environment" if os.environ.get("HF_HUB_OFFLINE") else "used for hub ids only",
+    }
+    for package in ("torch", "transformers", "tokenizers", "datasets", "polars", "duckdb", "lm-eval", "peft", "trl"):
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            facts[package] = "not installed"
+    if found[0].kind == "cuda":
+        import torch
+
+        facts["torch sees CUDA"] = str(torch.cuda.is_available())
+    if as_json:
+        print_json(facts)
+        return
+    for name, fact in facts.items():
+        print_line(f"{name:>16}  {fact}")

@@ -1,0 +1,36 @@
+"""A study, its store and its cells, as the verbs need them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sftlab.plan.resolve import Resolved
+    from sftlab.store import Store
+    from sftlab.study.declaration import Study
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study that was read and resolved against its store."""
+
+    path: Path
+    study: "Study"
+    store: "Store"
+    resolved: "Resolved"
+
+
+def store_folder(study_file: Path, option: Path | None) -> Path:
+    """`--store` or the environment's, else `.sftlab` beside the study file."""
+    return (option or study_file.resolve().parent / ".sftlab").resolve()
+
+
+def open_study(study_file: Path, store: Path | None) -> Opened:
+    """Read a study file and find out what its cells are. Raises SftlabError in one sentence."""
+    from sftlab.plan.resolve import resolve
+    from sftlab.store import Store
+    from sftlab.study.reading import load_study
+
+    study = load_study(study_file)
+    held = Store(store_folder(study_file, store))
+    return Opened(study_file, study, held, resolve(study, held))

@@ -1,0 +1,109 @@
+"""`sftlab quick`: which data, in one table, without a study file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sftlab.cli.options import AsJson, StoreFolder
+
+if TYPE_CHECKING:
+    from sftlab.cli.opening import Opened
+
+
+def quick(  # noqa: PLR0913 - each is an option of the command line
+    *,
+    base: Annotated[str, typer.Option("--base", help="a model folder or hub id")],
+    data: Annotated[list[Path], typer.Option("--data", help="a dataset file; repeat for each")],
+    benchmark: Annotated[
+        list[str] | None, typer.Option("--benchmark", help="a shipped name, a task file or a prompt/answer file")
+    ] = None,
+    benchmarks_dir: Annotated[Path | None, typer.Option(help="a folder with the shipped benchmarks' data")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="training examples of each dataset")] = 500,
+    epochs: Annotated[int, typer.Option(min=1)] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="replicates, for the interval")] = 2,
+    items: Annotated[int, typer.Option(min=2, help="held-out examples of each dataset, and items a benchmark")] = 100,
+    prompt: Annotated[str | None, typer.Option(help="the column that asks, in all files")] = None,
+    response: Annotated[str | None, typer.Option(help="the column that answers, in all files")] = None,
+    columns: Annotated[str | None, typer.Option(help="names of headerless files' columns, with commas")] = None,
+    save: Annotated[Path | None, typer.Option("--save", help="keep the study it ran in this file")] = None,
+    workers: Annotated[int | None, typer.Option(min=1)] = None,
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try each dataset on one base and answer "which data" in one table."""
+    from sftlab.cli.opening import open_study
+    from sftlab.cli.printing import print_line
+    from sftlab.cli.working import do_missing, print_outcome
+    from sftlab.plan.quick_study import Settings, dataset_names, write_quick_study
+    from sftlab.store import Store
+    from sftlab.study.declaration import DatasetRef
+
+    folder = (store or (save.resolve().parent if save else Path.cwd()) / ".sftlab").resolve()
+    names = dataset_names(tuple(data))
+    headerless = tuple(columns.split(",")) if columns else None
+    refs = {
+        name: DatasetRef(path=str(file.resolve()), prompt=prompt, response=response, columns=headerless)
+        for name, file in zip(names, data, strict=True)
+    }
+    settings = Settings(
+        samples=samples,
+        held_out=items,
+        epochs=epochs,
+        seeds=seeds,
+        benchmarks=tuple(benchmark or ()),
+        benchmarks_dir=benchmarks_dir,
+    )
+    study_file = save or folder / "quick" / f"quick-{'-'.join(names)}.yaml"
+    write_quick_study(study_file, base, refs, store=Store(folder), settings=settings)
+    opened = open_study(study_file, folder)
+    outcome = do_missing(opened, on="local", workers=workers)
+    if not as_json:
+        print_outcome(opened, outcome, as_json=False)
+    _print_answer(opened, as_json=as_json)
+    if not as_json:
+        kept = "the study it ran" if save else "the study it ran (keep it elsewhere with --save)"
+        print_line(f"{kept}: {study_file}; `sftlab report {study_file}` writes a page")
+    if outcome.interrupted:
+        raise typer.Exit(130)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _print_answer(opened: "Opened", *, as_json: bool) -> None:
+    import polars as pl
+
+    from sftlab.analyse.analyse import analyse
+    from sftlab.analyse.tables import table
+    from sftlab.cli.printing import print_columns, print_json, print_line
+
+    cells = opened.resolved.cells
+    analysis = analyse(cells, opened.store)
+    if as_json:
+        print_json(analysis.to_json())
+        return
+    scores = table("scores", cells, opened.store)
+    before = {
+        (row["benchmark"], row["scorer"], row["metric"]): row
+        for row in scores.filter(pl.col("dataset") == "none").iter_rows(named=True)
+    }
+    rows = []
+    for row in analysis.gains.filter(pl.col("main") & (pl.col("method") == "all")).iter_rows(named=True):
+        base_row = before[row["benchmark"], row["scorer"], row["metric"]]
+        rows.append(
+            (
+                row["benchmark"],
+                row["metric"],
+                "unknown" if base_row["value"] is None else f"{base_row['value']:.3f}",
+                row["dataset"],
+                row["status"] if row["gain"] is None else f"{row['gain']:+.3f}",
+                "" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
+                f"{row['items'] or 0} items, {row['seeds'] or 0} seeds" if row["reason"] is None else row["reason"],
+            )
+        )
+    print_line()
+    header = ("scored on", "metric", "before", "trained on", "gain (+ is better)", "95 % interval", "n")
+    print_columns(header, sorted(rows))
+    print_line()
+    for sentence in analysis.sentences("data"):
+        print_line(sentence)

@@ -1,0 +1,35 @@
+"""`sftlab sql`: any question to the tables."""
+
+from typing import Annotated
+
+import typer
+
+from sftlab.cli.options import AsJson, StoreFolder, StudyFile
+
+
+def sql(
+    study: StudyFile,
+    query: Annotated[str, typer.Argument(help='for example "select dataset, avg(gain) from scores group by all"')],
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a query (DuckDB's SQL) over the tables of a study, as csv."""
+    import duckdb
+
+    from sftlab.analyse.tables import build_tables
+    from sftlab.cli.opening import open_study
+    from sftlab.cli.table import write_frame
+    from sftlab.errors import StudyError
+
+    opened = open_study(study, store)
+    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+        for name, frame in build_tables(opened.resolved.cells, opened.store).items():
+            connection.register(name, frame.to_arrow())
+        try:
+            answer = connection.sql(query)
+            frame = None if answer is None else answer.pl()
+        except duckdb.Error as error:
+            raise StudyError(f"the query cannot be answered: {str(error).splitlines()[0]}") from error
+    if frame is None:
+        raise StudyError("the query gave no table: ask with `select`")
+    write_frame(frame, "json" if as_json else "csv", None)

@@ -1,0 +1,56 @@
+"""`sftlab table`: one tidy table."""
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sftlab.cli.options import AsJson, StoreFolder, StudyFile
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Format = Literal["csv", "json", "parquet"]
+
+
+def table(
+    study: StudyFile,
+    name: Annotated[str, typer.Argument(help="runs, checkpoints, scores, items, losses, validation, data or layers")],
+    store: StoreFolder = None,
+    format: Annotated[Format | None, typer.Option("--format", help="csv if not given, or by --out's ending")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="a file; standard output if not given")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a table of a study; a missing cell is a row with a status and a reason."""
+    from sftlab.analyse.tables import table as contract_table
+    from sftlab.cli.opening import open_study
+
+    opened = open_study(study, store)
+    frame = contract_table(name, opened.resolved.cells, opened.store)
+    write_frame(frame, "json" if as_json else format, out)
+
+
+def write_frame(frame: "pl.DataFrame", format: Format | None, out: Path | None) -> None:
+    """Write a table as csv, json or parquet to a file or to standard output."""
+    from sftlab.errors import StoreError
+
+    chosen = format or _by_ending(out)
+    if chosen == "parquet" and out is None and sys.stdout.isatty():
+        raise StoreError("parquet is not for a terminal: give a file with `--out FILE`")
+    content = io.BytesIO()
+    writers = {"csv": frame.write_csv, "json": frame.write_json, "parquet": frame.write_parquet}
+    writers[chosen](content)
+    try:
+        if out is None:
+            sys.stdout.buffer.write(content.getvalue())
+        else:
+            out.write_bytes(content.getvalue())
+    except OSError as error:
+        raise StoreError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+def _by_ending(out: Path | None) -> Format:
+    ending = out.suffix if out is not None else ""
+    return {".json": "json", ".parquet": "parquet"}.get(ending, "csv")  # type: ignore[return-value]

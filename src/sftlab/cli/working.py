@@ -1,0 +1,89 @@
+"""Doing the missing work of an opened study, with a display, for all verbs that do."""
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sftlab.cli.opening import Opened
+from sftlab.cli.printing import duration, print_json, print_line
+
+if TYPE_CHECKING:
+    from sftlab.execute.session import Outcome
+    from sftlab.plan.devices import Device
+
+SMOKE_ITEMS = 4
+
+
+def do_missing(opened: Opened, *, on: str, workers: int | None, smoke: bool = False) -> "Outcome":
+    """Do what the store does not hold and show progress on standard error."""
+    from sftlab.cli.display import display
+    from sftlab.execute.inline import InlineExecutor
+    from sftlab.execute.local import LocalExecutor
+    from sftlab.execute.session import Outcome, work
+    from sftlab.plan.cost import check_budget, estimate_cost
+    from sftlab.plan.devices import devices
+    from sftlab.plan.tasks import pending_jobs
+
+    jobs = pending_jobs(opened.resolved, opened.store)
+    places = _places(devices(), workers)
+    if not jobs:
+        return Outcome(done=0, failed=(), wall_seconds=0.0, interrupted=False)
+    if opened.study.budget is not None:
+        check_budget(opened.study.budget, estimate_cost(opened.resolved, jobs, opened.store, places))
+    executor = {"local": LocalExecutor, "inline": InlineExecutor}[on](
+        opened.resolved, opened.store, places, smoke=smoke
+    )
+    with display(sys.stderr) as show:
+        return work(executor, jobs, opened.store, study=opened.study.study, devices=places, show=show)
+
+
+def smoke_study(opened: Opened, *, on: str, workers: int | None) -> "Outcome":
+    """Try every cell with its longest examples, two steps and four items, in a store that is thrown away."""
+    from sftlab.plan.resolve import resolve
+    from sftlab.store import Store
+
+    evaluation = opened.study.evaluation
+    benchmarks = tuple(ref.model_copy(update={"items": SMOKE_ITEMS}) for ref in evaluation.benchmarks)
+    small = opened.study.model_copy(
+        update={
+            "evaluation": evaluation.model_copy(update={"benchmarks": benchmarks, "score_epochs": "last"}),
+            "epochs": (1,),
+            "runs": opened.study.runs and tuple(run.model_copy(update={"epochs": 1}) for run in opened.study.runs),
+            "budget": None,
+        }
+    )
+    with tempfile.TemporaryDirectory(prefix="sftlab-smoke-") as folder:
+        store = Store(Path(folder))
+        tried = replace(opened, study=small, store=store, resolved=resolve(small, store))
+        return do_missing(tried, on=on, workers=workers, smoke=True)
+
+
+def _places(found: tuple["Device", ...], workers: int | None) -> tuple["Device", ...]:
+    """One place a worker: the first devices, or devices in turn where there are to be more workers than devices."""
+    return found if workers is None else tuple(found[index % len(found)] for index in range(workers))
+
+
+def print_outcome(opened: Opened, outcome: "Outcome", *, as_json: bool) -> None:
+    """What came of a sitting: counts, and every failure with its reason."""
+    if as_json:
+        failed = [{"kind": one.kind, "subject": one.subject, "reason": one.reason} for one in outcome.failed]
+        print_json(
+            {
+                "study": opened.study.study,
+                "done": outcome.done,
+                "failed": failed,
+                "wall_seconds": outcome.wall_seconds,
+                "interrupted": outcome.interrupted,
+            }
+        )
+        return
+    if outcome.interrupted:
+        print_line(f"stopped: {outcome.done} cells were done and are kept; the same command goes on from here")
+    elif outcome.done == 0 and not outcome.failed:
+        print_line(f"nothing to do: the store holds every cell of {opened.study.study}")
+    else:
+        print_line(f"{outcome.done} cells done, {len(outcome.failed)} failed, in {duration(outcome.wall_seconds)}")
+    for failure in outcome.failed:
+        print_line(f"failed: {failure.kind} {failure.subject}: {failure.reason}")

@@ -1,0 +1,136 @@
+"""A study without a study file: one base, some datasets, sane settings, and what helps what."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from sftlab.data.example import Dataset, Example
+from sftlab.data.reading import read_dataset
+from sftlab.data.sampling import split_held_out
+from sftlab.errors import DataError, StudyError
+from sftlab.plan.contents import Contents
+from sftlab.plan.cost import num_weights
+from sftlab.store import Store, write_atomically
+from sftlab.study.declaration import BaseRef, DatasetRef
+
+LARGEST_FULL = 300_000_000
+SPLIT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much of a quick study to do; the same number of training examples for every dataset, so that they compare."""
+
+    samples: int = 500
+    held_out: int = 100
+    epochs: int = 2
+    seeds: int = 2
+    benchmarks: tuple[str, ...] = ()
+    benchmarks_dir: Path | None = None
+
+
+def write_quick_study(
+    study_file: Path, base: str, datasets: Mapping[str, DatasetRef], *, store: Store, settings: Settings
+) -> Path:
+    """Write a study file, and beside it the training and held-out part of each dataset, and return the file.
+
+    Every dataset's held-out answers are a benchmark for every model. Raises DataError where a dataset is too small.
+    """
+    folder = study_file.with_name(f"{study_file.stem}-data")
+    splits = {}
+    for name, ref in datasets.items():
+        dataset = read_dataset(ref, name=name)
+        splits[name] = split_held_out(dataset, share=_held_out(dataset, settings), seed=SPLIT_SEED)
+    samples = min(settings.samples, *(len(split.pool) for split in splits.values()))
+    for name, split in splits.items():
+        _write_lines(folder / f"{name}-train.jsonl", [_messages(example) for example in split.pool])
+        _write_lines(folder / f"{name}-heldout.jsonl", [_question(example) for example in split.held_out])
+    here = study_file.parent.resolve()
+    base_folder = Path(base).expanduser()
+    base_ref = BaseRef(name=_base_name(base), model=str(base_folder.resolve()) if base_folder.is_dir() else base)
+    content = {
+        "study": study_file.stem,
+        "bases": [{"name": base_ref.name, "model": base_ref.model}],
+        "datasets": {name: {"path": f"{folder.name}/{name}-train.jsonl"} for name in datasets},
+        "samples": samples,
+        "validation": 0,
+        "methods": _method(num_weights(Contents(store).base(base_ref)), samples),
+        "epochs": settings.epochs,
+        "seeds": list(range(settings.seeds)),
+        "evaluation": {
+            "benchmarks": [
+                *({"name": f"{name}-heldout", "data": f"{folder.name}/{name}-heldout.jsonl"} for name in datasets),
+                *(_benchmark(name, here) for name in settings.benchmarks),
+            ],
+            "items": settings.held_out,
+            **({"benchmarks_dir": str(settings.benchmarks_dir.resolve())} if settings.benchmarks_dir else {}),
+        },
+    }
+    write_atomically(study_file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+    return study_file
+
+
+def dataset_names(files: tuple[Path, ...]) -> tuple[str, ...]:
+    """A name for each file, from its own. Raises StudyError where a file is missing or two would be called the same."""
+    names: list[str] = []
+    for file in files:
+        if not file.is_file():
+            raise StudyError(f"--data: there is no file {file}")
+        name = file.name.split(".")[0]
+        if name in names:
+            raise StudyError(f"--data: two files are called {name!r}: rename one")
+        names.append(name)
+    return tuple(names)
+
+
+def _held_out(dataset: Dataset, settings: Settings) -> int:
+    count = len(dataset.examples)
+    if count < 10:
+        raise DataError(f"the dataset {dataset.name} has {count} usable records: `quick` needs at least 10")
+    return max(2, min(settings.held_out, count // 5))
+
+
+def _method(weights: int, samples: int) -> dict[str, object]:
+    """Full fine-tuning of small models and LoRA of large ones, at rates that fall with size.
+
+    The rates interpolate between what works at 0.3 million weights (1e-3) and at 7 billion (1e-5), as a power of size;
+    LoRA's is ten times higher.
+    """
+    full_rate = min(1.0e-3, max(1.0e-5, 1.0e-5 * (7.0e9 / max(weights, 1)) ** 0.46))
+    batch_size = min(16, max(1, samples // 4))
+    if weights <= LARGEST_FULL:
+        return {"full": {"learning_rate": float(f"{full_rate:.1e}"), "batch_size": batch_size}}
+    rate = float(f"{10 * full_rate:.1e}")
+    return {"lora": {"adapter": "lora", "rank": 16, "alpha": 32, "learning_rate": rate, "batch_size": batch_size}}
+
+
+def _base_name(base: str) -> str:
+    return Path(base).expanduser().resolve().name if Path(base).expanduser().is_dir() else base.rsplit("/", 1)[-1]
+
+
+def _benchmark(text: str, folder: Path) -> object:
+    """A shipped name as it is; a task file, or a prompt/answer file, by its path."""
+    path = Path(text)
+    if not path.is_file():
+        return text
+    field = "file" if path.suffix in {".yaml", ".yml"} else "data"
+    absolute = path.resolve()
+    return {field: str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)}
+
+
+def _messages(example: Example) -> dict[str, object]:
+    return {"messages": [{"role": turn.role, "content": turn.content} for turn in example.turns]}
+
+
+def _question(example: Example) -> dict[str, object]:
+    """The first question of a conversation and its answer; a plain text is continued from nothing."""
+    answer = next(place for place, turn in enumerate(example.turns) if turn.role == "assistant")
+    asked = [turn.content for turn in example.turns[:answer] if turn.role == "user"]
+    return {"question": "\n".join(asked), "answer": example.turns[answer].content}
+
+
+def _write_lines(path: Path, rows: list[dict[str, object]]) -> None:
+    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
