@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from sftlab.report.blocks import Figure
-from sftlab.report.text import figure_label
+from sftlab.report.text import figure_label, figure_text
 
 Trace = dict[str, object]
 MARGIN = {"l": 10, "r": 16, "t": 16, "b": 44}
@@ -19,7 +19,7 @@ def drawing(traces: Sequence[Trace], height: int, **layout: object) -> Figure:
 
 def titled(title: str, **axis: object) -> dict[str, object]:
     """An axis with its title, which names the quantity and its unit."""
-    return {"title": {"text": title}, **axis}
+    return {"title": {"text": figure_text(title)}, **axis}
 
 
 def named_places(names: Sequence[str], *, downwards: bool = False) -> dict[str, object]:
@@ -48,7 +48,7 @@ def zero_line(axis: str) -> Mapping[str, object]:
         "xref": across[0],
         "yref": across[1],
         "layer": "between",
-        "line": {"width": 1, "dash": "dot"},
+        "line": {"width": 1.5, "dash": "dot"},
         **ends,
     }
 

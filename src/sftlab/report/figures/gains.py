@@ -43,7 +43,8 @@ class Places:
 def gain_map(gains: pl.DataFrame, missing: pl.DataFrame, places: Places, unit: str) -> Figure:
     """Mean gain of each base x dataset cell.
 
-    `gains` has base, dataset, value, ci_low, ci_high, n; cells whose interval spans zero or is unknown are pale.
+    `gains` has base, dataset, value, ci_low, ci_high, n; where the interval spans zero or is unknown a cell is pale
+    and its number in brackets.
     `missing` has base, dataset, status, reason for cells without a gain; they are hatched. What is in neither
     is hatched as pending.
     """
@@ -64,7 +65,7 @@ def gain_map(gains: pl.DataFrame, missing: pl.DataFrame, places: Places, unit: s
         coloraxis={
             **scale,
             "colorbar": {
-                "title": {"text": f"gain<br>({unit})", "font": {"size": 12}},
+                "title": {"text": f"gain<br>({figure_text(unit)})", "font": {"size": 12}},
                 "thickness": 12,
                 "outlinewidth": 0,
             },
@@ -92,7 +93,7 @@ def _heat(cells: Mapping[tuple[str, str], Row], places: Places, unit: str, axis:
         "x": list(range(len(places.datasets))),
         "y": list(range(len(places.bases))),
         "z": _grid(cells, places, lambda row: row["value"], None),
-        "text": _grid(cells, places, lambda row: signed(_known(row, "value")), ""),
+        "text": _grid(cells, places, _bold_or_bracketed, ""),
         "texttemplate": "%{text}",
         "hovertext": _grid(cells, places, lambda row: hover([_pair(row), *gain_lines(row, unit, "n")]), ""),
         "hoverinfo": "text",
@@ -110,6 +111,11 @@ def _grid(
         [of(cells[base, dataset]) if (base, dataset) in cells else absent for dataset in places.datasets]
         for base in places.bases
     ]
+
+
+def _bold_or_bracketed(row: Row) -> str:
+    shown = signed(_known(row, "value"))
+    return f"<b>{shown}</b>" if is_sure(row) else f"({shown})"
 
 
 def _pair(row: Row) -> str:

@@ -86,9 +86,7 @@ def paired_gains(pairs: pl.DataFrame, methods: tuple[str, str], unit: str, palet
         traces,
         460,
         showlegend=True,
-        xaxis=titled(f"gain, {figure_text(methods[0])} ({unit})", range=span, zeroline=False, constrain="domain"),
-        yaxis=titled(
-            f"gain, {figure_text(methods[1])} ({unit})", range=span, zeroline=False, scaleanchor="x", constrain="domain"
-        ),
+        xaxis=titled(f"gain, {methods[0]} ({unit})", range=span, zeroline=False, constrain="domain"),
+        yaxis=titled(f"gain, {methods[1]} ({unit})", range=span, zeroline=False, scaleanchor="x", constrain="domain"),
         shapes=[equal],
     )

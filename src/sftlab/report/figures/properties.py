@@ -49,7 +49,7 @@ def property_scatter(points: pl.DataFrame, name: str, unit: str, palette: Palett
         traces,
         380,
         showlegend=True,
-        xaxis=titled(figure_text(name), type="log" if wide else "linear", zeroline=False),
+        xaxis=titled(name, type="log" if wide else "linear", zeroline=False),
         yaxis=titled(f"mean gain ({unit})", zeroline=False),
         shapes=[zero_line("y")],
     )

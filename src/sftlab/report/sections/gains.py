@@ -26,8 +26,8 @@ def gains(material: Material) -> Section:
     blocks: list[Block] = [general_prose(analysis, "gains", variants, "No base x dataset cell has a gain yet.")]
     if variants:
         note = (
-            "Gain over the base itself: blue is better, orange is worse. Pale cells: the 95 % interval spans zero or "
-            "is not known. Hatched cells have no result; hover for the reason, or for interval and n."
+            "Gain over the base itself: blue is better, orange is worse. Pale, in brackets: the 95 % interval spans "
+            "zero or is not known. Hatched cells have no result; hover for the reason, or for interval and n."
         )
         blocks.append(
             Panel(

@@ -124,9 +124,11 @@
       return found.map((place) => rows[place]);
     };
     const search = make("input", { type: "search", placeholder: "Filter by any word", ariaLabel: "Filter rows by any word" });
-    const controls = make("div", { className: "controls" }, search);
+    const controls = make("div", { className: "controls" });
+    const worthFiltering = rows.length > 8;
+    if (worthFiltering) controls.append(search);
     columns.forEach((column, place) => {
-      if (!column.facet) return;
+      if (!column.facet || !worthFiltering) return;
       const values = [...new Set(rows.map((row) => row[place]))].filter((value) => value !== null);
       if (values.length < 2 || values.length > 60) return;
       const choice = make("select", { ariaLabel: `Only one ${column.title}` }, make("option", { value: "", textContent: `${column.title}: all` }));
