@@ -29,6 +29,7 @@ SCHEMAS: Mapping[str, Schema] = {
         "seeds": COUNT,
         "status": TEXT,
         "reason": TEXT,
+        **TEST,
     },
     "ranking": {**METRIC, "population": TEXT, "dataset": TEXT, "rank": COUNT, "gain": REAL, **INTERVAL, "cells": COUNT},
     "comparisons": {
@@ -119,7 +120,7 @@ class Analysis:
       items and seeds, of that base; cells without a gain have a `status` other than done and a `reason`.
     - ranking: datasets by mean gain, best first; `population` is `bases like these` (interval over base families, `n`
       of them) or `these bases` (interval over paired items and seeds, `n` items).
-    - comparisons: the best dataset of a benchmark against each other one: how much more it helped.
+    - comparisons: every pair of datasets, the better one first: how much more it helped where both were tried alike.
     - properties: correlation of a data property with gain over family x dataset cells; `scope` is `within` (centred by
       family) or `across`; `kind` is pearson or spearman; `n` is the number of clusters the interval counts.
     - property_points: the base x dataset cells behind them.

@@ -31,6 +31,7 @@ READ = {
     "status": pl.String(),
 }
 POOLED = [name for name, metric in METRICS.items() if metric.pooled]
+LOWER_IS_BETTER = [name for name, metric in METRICS.items() if not metric.higher_is_better]
 BATCH_CELLS = 64
 
 
@@ -84,11 +85,9 @@ def item_rows(cells: Sequence[ScoreCell], store: Store) -> pl.DataFrame:
 
 
 def paired_rows(tuned: pl.DataFrame, base: pl.DataFrame) -> pl.DataFrame:
-    """Items that both the tuned checkpoint and the base have: `numerator` of the gain (positive is better), `weight`."""
+    """Items that both checkpoint and base have: `weight` and `numerator` of the gain (positive is better)."""
     assert not base.select(ITEM_KEY).is_duplicated().any(), "an item is scored once by each scorer and metric"
-    sign = pl.col("metric").replace_strict(
-        {name: metric_named(name).sign for name in base["metric"].unique()}, default=1.0, return_dtype=pl.Float64()
-    )
+    sign = pl.when(pl.col("metric").is_in(LOWER_IS_BETTER)).then(-1.0).otherwise(1.0)
     reference = base.drop_nulls("numerator").select(
         *ITEM_KEY, pl.col("numerator").alias("base_numerator"), pl.col("weight").alias("base_weight")
     )

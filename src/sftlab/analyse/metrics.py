@@ -12,11 +12,6 @@ class Metric:
     higher_is_better: bool
     pooled: bool = False
 
-    @property
-    def sign(self) -> float:
-        """What turns tuned minus base into a gain, where positive is better."""
-        return 1.0 if self.higher_is_better else -1.0
-
 
 BITS_PER_BYTE = Metric("bits per byte", higher_is_better=False, pooled=True)
 METRICS = {

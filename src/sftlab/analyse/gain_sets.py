@@ -1,0 +1,259 @@
+"""The gains of all runs on one benchmark in one metric, and the two ways of generalising from them.
+
+Axes: R runs, I items, U units. A unit is a family of bases (a base, where all are of one family).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sftlab.analyse.intervals import Estimate, Labels, Reals, mean, t_estimate
+from sftlab.analyse.item_scores import batches, item_rows, paired_rows, right_or_wrong, score_groups
+from sftlab.analyse.metrics import metric_named
+from sftlab.store import Store
+from sftlab.study.cells import Cells, ScoreCell
+
+FACTORS = ("method", "learning_rate", "samples", "schedule", "epochs")
+MetricKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Influence:
+    """How much each item pulls on each run's gain: the linearised influence, 0 for items a run does not have.
+
+    The sampling variance of any weighted sum of gains is the sum over items of the squared weighted sum of influences:
+    one matrix serves single models, means over seeds, and differences of datasets, all paired by item.
+    """
+
+    runs: tuple[str, ...]
+    pull: NDArray[np.float32]
+    binary: bool
+
+
+def item_influences(cells: Cells, store: Store) -> dict[MetricKey, Influence]:
+    """Influences of every item on the gain of every run after its last epoch, by benchmark, scorer and metric."""
+    epochs = {cell.spec.run: cell.spec.epochs for cell in cells.runs}
+    collected: dict[MetricKey, _Collected] = {}
+    for group in score_groups(cells):
+        if group.base is None:
+            continue
+        base = item_rows([group.base], store)
+        last = [cell for cell in group.tuned if cell.run is not None and cell.epoch == epochs[cell.run]]
+        for portion in batches(last):
+            paired = paired_rows(item_rows(portion, store), base)
+            for part, rows in paired.partition_by("cell", "scorer", "metric", as_dict=True).items():
+                key = (group.base.benchmark.name, str(part[1]), str(part[2]))
+                cell = portion[int(str(part[0]))]
+                collected.setdefault(key, _Collected()).add(cell, rows)
+    return {key: found.influence() for key, found in collected.items()}
+
+
+class _Collected:
+    """Sparse rows of one influence matrix, before all items are known."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str | None], int] = {}
+        self._rows: list[tuple[str, Labels, NDArray[np.float32]]] = []
+        self._binary = True
+
+    def add(self, cell: ScoreCell, rows: pl.DataFrame) -> None:
+        numerator_N, weight_N = rows["numerator"].to_numpy(), rows["weight"].to_numpy()
+        self._binary &= right_or_wrong(rows["tuned"].to_numpy()) and right_or_wrong(rows["base"].to_numpy())
+        items = zip(rows["item"], rows["stratum"], strict=True)
+        place_N = np.array([self._places.setdefault(item, len(self._places)) for item in items], dtype=np.int64)
+        influence_N = (numerator_N - numerator_N.sum() / weight_N.sum() * weight_N) / weight_N.sum()
+        assert cell.run is not None
+        self._rows.append((cell.run, place_N, influence_N.astype(np.float32)))
+
+    def influence(self) -> Influence:
+        influence_RI = np.zeros((len(self._rows), len(self._places)), dtype=np.float32)
+        for row, (_, place_N, influence_N) in enumerate(self._rows):
+            influence_RI[row, place_N] = influence_N
+        return Influence(tuple(run for run, _, _ in self._rows), influence_RI, self._binary)
+
+
+@dataclass(frozen=True, eq=False)
+class GainSet:
+    """Gains of runs in one metric. `rows` has one row a run: base, family, dataset, the factors, `gain`.
+
+    `pull` (R x I, see `Influence`) is None where no items are known: intervals then leave the choice of items out.
+    """
+
+    key: MetricKey
+    main: bool
+    rows: pl.DataFrame
+    pull: NDArray[np.float32] | None = None
+    binary: bool = False
+
+    @cached_property
+    def gains(self) -> Reals:
+        """Gain of every run."""
+        return self.rows["gain"].to_numpy()
+
+    @cached_property
+    def units(self) -> Labels:
+        """Which family (or base, where there is one family) every run belongs to."""
+        return codes(self.rows, "family" if self.rows["family"].n_unique() > 1 else "base")
+
+    @cached_property
+    def unit_name(self) -> str:
+        """What the units are, for sentences."""
+        return "base family" if self.rows["family"].n_unique() > 1 else "base"
+
+    @cached_property
+    def bases(self) -> Labels:
+        """Which base every run started from."""
+        return codes(self.rows, "base")
+
+    @cached_property
+    def blocks(self) -> Labels:
+        """Base and recipe of every run, whatever its dataset and seed: runs that may be compared."""
+        return codes(self.rows, "base", *FACTORS)
+
+    @cached_property
+    def metric_columns(self) -> dict[str, object]:
+        """The columns by which every frame of the analysis names its metric."""
+        benchmark, scorer, metric = self.key
+        unit = metric_named(metric).unit
+        return {"benchmark": benchmark, "scorer": scorer, "metric": metric, "main": self.main, "unit": unit}
+
+    @cached_property
+    def items(self) -> int:
+        """Number of items that at least one run was compared on."""
+        return 0 if self.pull is None else self.pull.shape[1]
+
+    @cached_property
+    def seed_variance(self) -> tuple[float, int]:
+        """Variance of gain between seeds of the same base, dataset and recipe, pooled, and its degrees of freedom."""
+        cell_R = codes(self.rows, "base", "dataset", *FACTORS)
+        count, total = np.bincount(cell_R), np.bincount(cell_R, weights=self.gains)
+        deviation_R = self.gains - (total / count)[cell_R]
+        df = int((count - 1).sum())
+        return (float(deviation_R @ deviation_R) / df, df) if df > 0 else (0.0, 0)
+
+    def weights(self, mask_R: NDArray[np.bool_]) -> Reals:
+        """Weights of a balanced mean: over units, their bases, the recipes of each, and the seeds of each, in turn."""
+        weight_R = np.zeros(len(mask_R))
+        picked = np.flatnonzero(mask_R)
+        unit, base, block = self.units[picked], self.bases[picked], self.blocks[picked]
+        weight = 1.0 / _counts(block)
+        weight /= _counts_of_distinct(base, block)
+        weight /= _counts_of_distinct(unit, base)
+        weight /= len(np.unique(unit))
+        weight_R[picked] = weight
+        return weight_R
+
+    def difference_weights(self, mask_R: NDArray[np.bool_], other_R: NDArray[np.bool_]) -> Reals | None:
+        """Weights of the mean difference of two sets of runs in the blocks both have; None where they share none."""
+        shared = np.intersect1d(self.blocks[mask_R], self.blocks[other_R])
+        if len(shared) == 0:
+            return None
+        in_shared = np.isin(self.blocks, shared)
+        return self.weights(mask_R & in_shared) - self.weights(other_R & in_shared)
+
+    def item_variance(self, weight_R: Reals) -> float:
+        """Sampling variance of a weighted sum of gains over the choice of items, paired.
+
+        Where items are right or wrong it is at least that of Bonett & Price (2012) with no item changed.
+        """
+        if self.pull is None:
+            return 0.0
+        used = np.flatnonzero(weight_R)
+        pull_I = weight_R[used] @ self.pull[used]
+        variance = self.items / max(1, self.items - 1) * float(pull_I @ pull_I)
+        return max(variance, 2 / (self.items + 2) ** 2) if self.binary else variance
+
+    def of_these_bases(self, weight_R: Reals) -> Estimate:
+        """A weighted sum of gains with the interval over items and seeds: of these very bases, `n` items.
+
+        Without repeated seeds it speaks of these very models.
+        """
+        value = float(weight_R @ self.gains)
+        if self.items < 2:
+            return Estimate(value, None, None, None, self.items)
+        seed_square, seed_df = self.seed_variance
+        parts: list[tuple[float, float]] = [(self.item_variance(weight_R), self.items - 1)]
+        if seed_df > 0:
+            parts.append((seed_square * float(weight_R @ weight_R), seed_df))
+        return combined(value, parts, self.items)
+
+    def of_bases_like_these(self, weight_R: Reals) -> Estimate:
+        """The same sum with the interval over units, plus the choice of items, which all units share; `n` units.
+
+        None of its ends is known for a single unit.
+        """
+        used = weight_R != 0
+        units, place_R = np.unique(self.units[used], return_inverse=True)
+        between = mean(np.bincount(place_R, weights=(weight_R * self.gains)[used]).astype(np.float64) * len(units))
+        if between.se is None or between.df is None:
+            return between
+        parts = [(between.se**2, between.df)]
+        if self.items > 1:
+            parts.append((self.item_variance(weight_R), self.items - 1))
+        return combined(between.value, parts, between.n)
+
+
+def combined(value: float, parts: list[tuple[float, float]], n: int) -> Estimate:
+    """A value whose variance is the sum of independent parts (variance, degrees of freedom), after Satterthwaite."""
+    total = sum(variance for variance, _ in parts)
+    if total <= 0:
+        return t_estimate(value, se=0.0, df=min(df for _, df in parts), n=n)
+    df = total**2 / sum(variance**2 / df for variance, df in parts)
+    return t_estimate(value, se=math.sqrt(total), df=df, n=n)
+
+
+def gain_sets(scores: pl.DataFrame, influences: Mapping[MetricKey, Influence]) -> list[GainSet]:
+    """The gains a study has so far, one set for each benchmark, scorer and metric, in the order of the table.
+
+    Only runs that are chosen (see `chosen_runs`), after their last epoch: epochs of one run are no samples.
+    """
+    gains = last_epochs(scores).filter(pl.col("gain").is_not_null())
+    sets: list[GainSet] = []
+    for part, rows in gains.partition_by("benchmark", "scorer", "metric", as_dict=True, maintain_order=True).items():
+        key = (str(part[0]), str(part[1]), str(part[2]))
+        sets.append(_gain_set(key, _with_free_rates_only(rows), influences.get(key)))
+    return sets
+
+
+def last_epochs(scores: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the table `scores` that answers are built on: chosen runs after their last epoch."""
+    return scores.filter(pl.col("run").is_not_null() & pl.col("chosen") & (pl.col("epoch") == pl.col("epochs")))
+
+
+def _gain_set(key: MetricKey, rows: pl.DataFrame, influence: Influence | None) -> GainSet:
+    main = bool(rows["main"].any())
+    if influence is None:
+        return GainSet(key, main, rows)
+    places = {run: place for place, run in enumerate(influence.runs)}
+    return GainSet(key, main, rows, influence.pull[[places[run] for run in rows["run"]]], influence.binary)
+
+
+def _with_free_rates_only(rows: pl.DataFrame) -> pl.DataFrame:
+    """Null the learning rate of methods that have one rate a cell: a chosen rate is part of its method."""
+    cell = ["base", "dataset", "method", "samples", "schedule", "epochs"]
+    free = rows.filter(pl.col("learning_rate").n_unique().over(cell) > 1)["method"].unique().to_list()
+    rate = pl.when(pl.col("method").is_in(free)).then(pl.col("learning_rate"))
+    return rows.with_columns(rate.alias("learning_rate"))
+
+
+def codes(rows: pl.DataFrame, *columns: str) -> Labels:
+    """One whole number for each distinct combination of columns."""
+    return rows.select(pl.struct(*columns).rank("dense").cast(pl.Int64()) - 1).to_series().to_numpy()
+
+
+def _counts(place: Labels) -> Reals:
+    """How often each entry's own value occurs."""
+    _, inverse, count = np.unique(place, return_inverse=True, return_counts=True)
+    return count[inverse].astype(np.float64)
+
+
+def _counts_of_distinct(outer: Labels, inner: Labels) -> Reals:
+    """How many distinct inner values each entry's outer value has."""
+    pairs = np.unique(np.stack([outer, inner], axis=1), axis=0)
+    values, counts = np.unique(pairs[:, 0], return_counts=True)
+    return counts[np.searchsorted(values, outer)].astype(np.float64)

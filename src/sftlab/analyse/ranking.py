@@ -1,0 +1,163 @@
+"""Which data for which benchmark: mean gain of every dataset, and every dataset against every other."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+import polars as pl
+
+from sftlab.analyse.analysis import framed
+from sftlab.analyse.gain_sets import GainSet, last_epochs
+from sftlab.analyse.intervals import Estimate, Reals
+from sftlab.analyse.metrics import metric_named
+from sftlab.analyse.multiplicity import holm_within_families
+from sftlab.analyse.verdicts import Row, adjust, verdict
+
+LIKE_THESE, THESE = "bases like these", "these bases"
+ALL_METHODS = "all"
+
+
+def metrics_frame(scores: pl.DataFrame) -> pl.DataFrame:
+    """Frame `metrics`: what every benchmark is scored in."""
+    scored = scores.filter(pl.col("metric").is_not_null())
+    parts = scored.partition_by("benchmark", "scorer", "metric", as_dict=True, maintain_order=True)
+    rows: list[Row] = [
+        {
+            "benchmark": part[0],
+            "scorer": part[1],
+            "metric": part[2],
+            "main": bool(of_part["main"].any()),
+            "unit": metric_named(str(part[2])).unit,
+            "higher_is_better": metric_named(str(part[2])).higher_is_better,
+            "scored": of_part["value"].count(),
+        }
+        for part, of_part in parts.items()
+    ]
+    return framed("metrics", rows)
+
+
+def gains_frame(sets: Sequence[GainSet], scores: pl.DataFrame) -> pl.DataFrame:
+    """Frame `gains`: base x dataset x method cells of every metric, also those that have no gain yet.
+
+    p-values are adjusted (Benjamini & Hochberg) over the whole grid of cells and benchmarks, separately for means over
+    methods and single methods, and for main and other metrics.
+    """
+    expected = last_epochs(scores.with_columns(pl.col("chosen").fill_null(value=True)))
+    by_key = {gain_set.key: gain_set for gain_set in sets}
+    rows: list[Row] = []
+    for part, of_part in expected.partition_by(
+        "benchmark", "scorer", "metric", as_dict=True, maintain_order=True
+    ).items():
+        gain_set = by_key.get((str(part[0]), str(part[1]), str(part[2])))
+        for cell, of_cell in of_part.partition_by("base", "dataset", as_dict=True, maintain_order=True).items():
+            methods = of_cell["method"].unique(maintain_order=True).to_list()
+            for method in [ALL_METHODS, *methods]:
+                of_method = of_cell if method == ALL_METHODS else of_cell.filter(pl.col("method") == method)
+                names = {"base": cell[0], "family": of_cell["family"][0], "dataset": cell[1], "method": method}
+                rows.append({**names, **_gain_of_cell(gain_set, of_method)})
+    for main in (True, False):
+        for is_mean in (True, False):
+            adjust([row for row in rows if row["main"] is main and (row["method"] == ALL_METHODS) is is_mean], "gain")
+    return framed("gains", rows)
+
+
+def _gain_of_cell(gain_set: GainSet | None, scores: pl.DataFrame) -> Row:
+    """Gain of some runs of one base and dataset, or why there is none; `scores` are their rows in one metric."""
+    first = scores.row(0, named=True)
+    metric = {name: first[name] for name in ("benchmark", "scorer", "metric", "main")}
+    named: Row = {**metric, "unit": metric_named(str(first["metric"])).unit if first["metric"] else None}
+    if gain_set is not None:
+        mask_R = gain_set.rows["identity"].is_in(scores["identity"].to_list()).to_numpy()
+        if mask_R.any():
+            estimate = gain_set.of_these_bases(gain_set.weights(mask_R))
+            counts = {"n": int(mask_R.sum()), "items": estimate.n, "seeds": _seeds(gain_set.rows.filter(mask_R))}
+            return {**named, "gain": estimate.value, **ends(estimate), **counts, "status": "done", "p": estimate.p}
+    why = scores.filter(pl.col("status") != "done")
+    if why.is_empty():
+        return {
+            **named,
+            "gain": None,
+            "p": None,
+            "n": 0,
+            "status": "pending",
+            "reason": "the base has no score on the same items yet",
+        }
+    return {**named, "gain": None, "p": None, "n": 0, "status": why["status"][0], "reason": why["reason"][0]}
+
+
+def _seeds(rows: pl.DataFrame) -> int:
+    return rows.select("seed", "order_seed", "init_seed").unique().height
+
+
+def ends(estimate: Estimate) -> Row:
+    """Standard error, ends and count as columns."""
+    return {"se": estimate.se, "ci_low": estimate.ci_low, "ci_high": estimate.ci_high, "n": estimate.n}
+
+
+def ranking_frame(sets: Sequence[GainSet]) -> pl.DataFrame:
+    """Frame `ranking`: datasets by mean gain over bases, methods and seeds, for each population."""
+    rows: list[Row] = []
+    for gain_set in sets:
+        weights = {name: gain_set.weights(gain_set.rows["dataset"].eq(name).to_numpy()) for name in datasets(gain_set)}
+        order = sorted(weights, key=lambda name: -float(weights[name] @ gain_set.gains))
+        for rank, name in enumerate(order, start=1):
+            for population, estimate in populations(gain_set, weights[name]):
+                cells = len(np.unique(gain_set.bases[weights[name] != 0]))
+                names: Row = {"population": population, "dataset": name, "rank": rank, "gain": estimate.value}
+                rows.append({**gain_set.metric_columns, **names, **ends(estimate), "cells": cells})
+    return framed("ranking", rows)
+
+
+def datasets(gain_set: GainSet) -> list[str]:
+    """Datasets that have a gain in this metric, in the order of the study."""
+    return gain_set.rows["dataset"].unique(maintain_order=True).to_list()
+
+
+def populations(gain_set: GainSet, weight_R: Reals) -> Iterator[tuple[str, Estimate]]:
+    """The estimates of one weighted sum: of new bases like these where there are at least two, and of these bases."""
+    wide = gain_set.of_bases_like_these(weight_R)
+    if wide.n > 1:
+        yield LIKE_THESE, wide
+    yield THESE, gain_set.of_these_bases(weight_R)
+
+
+def comparisons_frame(sets: Sequence[GainSet]) -> pl.DataFrame:
+    """Frame `comparisons`: all pairs of datasets, matched by base and recipe.
+
+    p-values are adjusted for all pairs of a benchmark (which covers picking the best one first) and for the number of
+    benchmarks, separately for each population and for main and other metrics.
+    """
+    rows = [row for gain_set in sets for row in _pairs(gain_set)]
+    for population in (LIKE_THESE, THESE):
+        for main in (True, False):
+            asked = [row for row in rows if row["population"] == population and row["main"] == main]
+            _adjust(asked)
+    return framed("comparisons", rows)
+
+
+def _pairs(gain_set: GainSet) -> Iterator[Row]:
+    masks = {name: gain_set.rows["dataset"].eq(name).to_numpy() for name in datasets(gain_set)}
+    for first, second in combinations(masks, 2):
+        weight_R = gain_set.difference_weights(masks[first], masks[second])
+        if weight_R is None:
+            continue
+        better, other = first, second
+        if float(weight_R @ gain_set.gains) < 0:
+            better, other, weight_R = second, first, -weight_R
+        for population, estimate in populations(gain_set, weight_R):
+            names: Row = {"population": population, "dataset": better, "other": other, "difference": estimate.value}
+            yield {**gain_set.metric_columns, **names, **ends(estimate), "p": estimate.p}
+
+
+def _adjust(rows: list[Row]) -> None:
+    """Add adjusted p-values and verdicts in place; `rows` are those of one population."""
+    families: dict[object, list[Row]] = {}
+    for row in rows:
+        if row["p"] is not None:
+            families.setdefault((row["benchmark"], row["scorer"], row["metric"]), []).append(row)
+    adjusted = holm_within_families([[row["p"] for row in family] for family in families.values()])
+    for family, p_values in zip(families.values(), adjusted, strict=True):
+        for row, p_adjusted in zip(family, p_values, strict=True):
+            row["p_adjusted"] = p_adjusted
+    for row in rows:
+        row["verdict"] = verdict(row["difference"], row.get("p_adjusted"))
