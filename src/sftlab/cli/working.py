@@ -21,7 +21,7 @@ def do_missing(opened: Opened, *, on: str, workers: int | None, smoke: bool = Fa
     from sftlab.cli.display import display
     from sftlab.execute.inline import InlineExecutor
     from sftlab.execute.local import LocalExecutor
-    from sftlab.execute.session import Outcome, work
+    from sftlab.execute.session import Executor, Outcome, work
     from sftlab.plan.cost import check_budget, estimate_cost
     from sftlab.plan.devices import devices
     from sftlab.plan.tasks import pending_jobs

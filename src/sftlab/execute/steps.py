@@ -20,7 +20,8 @@ from sftlab.plan.tasks import Job, Task
 from sftlab.store import Kind, Record
 from sftlab.study.cells import MeasureCell, RunCell, ScoreCell
 from sftlab.study.run import RunSpec
-from sftlab.train.run import RunData, RunFiles, TrainControl, train_run
+from sftlab.train.inputs import RunData, RunFiles, TrainControl
+from sftlab.train.run import train_run
 
 SMOKE_STEPS = 2
 
@@ -44,7 +45,7 @@ def train(worker: Worker, job: Job, task: Task) -> Record:
         checkpoint=lambda epoch: store.checkpoint_folder(cell.identity, epoch),
     )
     control = TrainControl(
-        on_progress=lambda progress: worker.moved(progress.share, progress.tokens),
+        on_progress=lambda progress: worker.moved(progress.step / progress.steps, progress.tokens),
         max_steps=SMOKE_STEPS if worker.setup.smoke else None,
         max_micro_tokens=MICRO_BATCH_TOKENS[worker.setup.device.kind],
     )

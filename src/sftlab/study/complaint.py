@@ -23,7 +23,6 @@ from sftlab.study.methods import METHODS
 from sftlab.study.spelling import nearest
 from sftlab.study.yaml_tree import Place, YamlTree
 
-
 WORDING = re.compile(r"^(Input should be |Value error, )?(a valid )?|, unable to parse.*$| or instance of \w+$")
 
 
