@@ -28,7 +28,9 @@ def missing(material: Material) -> Section:
     order = {status: place for place, status in enumerate(STATUS_ORDER)}
     rows.sort(key=lambda row: order.get(str(row[1]), len(order)))
     blocks: list[Block] = []
-    if not rows:
+    if material.table("runs").is_empty() and material.table("scores").is_empty():
+        blocks.append(Prose(("The study has no runs and no scores to be missed.",)))
+    elif not rows:
         blocks.append(Prose(("Nothing is missing: every run and every score of the study is done.",)))
     else:
         blocks.append(Prose(_summary(rows)))

@@ -1,0 +1,108 @@
+"""The script of the page in a real browser: figures are drawn, tables sort, filter and save."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from datetime import datetime
+
+import pytest
+
+from sftlab.report.context import ReportContext
+from sftlab.report.page import render
+
+from .synthetic import synthetic_tables
+from .synthetic_analysis import synthetic_analysis
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--virtual-time-budget=8000", "--dump-dom",
+)  # fmt: skip
+PROBE = """
+<script>(async () => {
+  const errors = [];
+  addEventListener("error", (event) => errors.push(event.message));
+  const scores = document.querySelector("#scores-all");
+  const texts = (place) => [...scores.querySelectorAll("tbody tr")].map((row) => row.children[place].textContent);
+  const head = (title) => [...scores.querySelectorAll("th")].findIndex((cell) => cell.textContent === title);
+  const tally = () => scores.querySelector("[role=status]").textContent;
+  const found = { drawn: document.querySelectorAll(".plot .main-svg").length > 0, all: tally() };
+  const gain = head("Gain");
+  scores.querySelectorAll("th button")[gain].click();
+  found.ascending = texts(gain);
+  scores.querySelectorAll("th button")[gain].click();
+  found.descending = texts(gain);
+  const search = scores.querySelector("input");
+  search.value = "facts lora gemma-1b";
+  search.dispatchEvent(new Event("input"));
+  found.searched = tally();
+  let saved;
+  URL.createObjectURL = (blob) => { saved = blob; return "blob:none"; };
+  HTMLAnchorElement.prototype.click = () => {};
+  [...scores.querySelectorAll("button")].find((button) => button.textContent === "Download as csv").click();
+  found.csv = await saved.text();
+  const panel = document.querySelector("#gains-map");
+  const choice = panel.querySelector("select");
+  choice.value = "3";
+  choice.dispatchEvent(new Event("change"));
+  const shown = panel.querySelectorAll("figure:not([hidden])");
+  found.shown = [shown.length, shown[0].querySelectorAll(".main-svg").length > 0];
+  const plots = [...document.querySelectorAll("figure:not([hidden]) .plot")];
+  found.undrawn = plots.filter((plot) => !plot.querySelector(".main-svg")).length;
+  found.errors = errors;
+  const written = Object.assign(document.createElement("pre"), { id: "found", textContent: JSON.stringify(found) });
+  document.body.append(written);
+})();</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    if BROWSER is None:
+        pytest.skip("needs chromium on the path")
+    folder = tmp_path_factory.mktemp("browser")
+    tables = synthetic_tables()
+    page = render(synthetic_analysis(tables), tables, ReportContext("study", datetime(2025, 3, 1)))
+    (folder / "page.html").write_text(page.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
+    command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", (folder / "page.html").as_uri()]
+    dumped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    written = re.search(r'<pre id="found">(.*?)</pre>', dumped, re.DOTALL)
+    assert written is not None, "the script of the page stopped before the probe was done"
+    return json.loads(html.unescape(written.group(1)))
+
+
+def test_browser_draws_every_visible_figure_without_an_error(found):
+    assert found["drawn"]
+    assert found["undrawn"] == 0
+    assert found["errors"] == []
+
+
+def test_selector_shows_one_figure_and_draws_it(found):
+    assert found["shown"] == [1, True]
+
+
+def test_table_sorts_numbers_both_ways_with_unknown_ones_last(found):
+    assert found["all"] == "1\u201350 of 136 rows"
+    rising, falling = (
+        [float(text.replace("\u2212", "-")) for text in found[order] if text != "\u2013"]
+        for order in ("ascending", "descending")
+    )
+    assert len(rising) == len(falling) == 50
+    assert rising == sorted(rising)
+    assert falling == sorted(falling, reverse=True)
+    assert falling[0] > 0.3 > rising[-1]
+
+
+def test_table_finds_rows_that_hold_every_word(found):
+    scores = synthetic_tables()["scores"].filter(base="gemma-1b", benchmark="facts", method="lora")
+    assert found["searched"] == f"1\u2013{scores.height} of {scores.height} rows (136 without the filter)"
+
+
+def test_csv_holds_the_filtered_rows_with_both_ends_of_intervals(found):
+    head, *lines = found["csv"].strip().split("\r\n")
+    assert "ci_low,ci_high" in head
+    assert len(lines) == 8
+    assert all("gemma-1b" in line for line in lines)
+    assert any('"out of memory: 14.2 GB needed, 12 GB on the device"' in line for line in lines)
