@@ -73,6 +73,9 @@ def test_map_puts_sure_unsure_and_missing_cells_each_in_its_own_layer():
     assert hatched.hovertext[0] == "a trained on z<br>failed: out of memory"
     assert list(hatched.text) == ["failed", "pending"]
     assert hatched.marker.pattern.shape == "/"
+    assert hatched.width < 1
+    assert sure.text[0][0] == "<b>+0.40</b>"
+    assert unsure.text[0][1] == "(\u22120.20)"
     assert "n = 1" in unsure.hovertext[1][1]
     assert "no interval" in unsure.hovertext[1][1]
 

@@ -57,7 +57,7 @@ Cell = str | int | float | bool | list[float | None] | None
 
 @dataclass(frozen=True)
 class DataTable:
-    """Rows that the reader can sort, filter and save as csv."""
+    """Rows that the reader can sort, filter and save as csv, `page_rows` of them in sight at a time."""
 
     kind: ClassVar[str] = "table"
     key: str
@@ -66,6 +66,7 @@ class DataTable:
     rows: tuple[tuple[Cell, ...], ...]
     file_name: str
     note: str = ""
+    page_rows: int = 10
 
 
 @dataclass(frozen=True)

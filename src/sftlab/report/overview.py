@@ -74,7 +74,7 @@ def _levels(frame: pl.DataFrame, column: str) -> list[object]:
 
 
 def _factor(title: str, levels: Sequence[object]) -> Factor:
-    return Factor(title, len(levels), listed(levels, at_most=6), listed(levels, at_most=len(levels)))
+    return Factor(title, len(levels), listed(levels, at_most=4), listed(levels, at_most=len(levels)))
 
 
 def _by_status(frame: pl.DataFrame) -> dict[str, int]:

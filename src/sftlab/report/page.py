@@ -74,4 +74,4 @@ def _table(block: DataTable) -> dict[str, object]:
         {"name": column.name, "title": column.title, "kind": column.kind, "facet": column.facet}
         for column in block.columns
     ]
-    return {"columns": columns, "rows": block.rows, "file": block.file_name}
+    return {"columns": columns, "rows": block.rows, "file": block.file_name, "pageRows": block.page_rows}

@@ -7,6 +7,8 @@ from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import Trace, drawing, error_bars, named_places, zero_line
 from sftlab.report.text import figure_text, hover
 
+FEW = 8
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -30,7 +32,7 @@ def forest(estimates: Sequence[Estimate], axis: dict[str, object]) -> Figure:
     """The estimates from top to bottom. Marks are hollow where the interval spans zero or is not known."""
     return drawing(
         [_mark(place, estimate) for place, estimate in enumerate(estimates)],
-        90 + 32 * max(len(estimates), 2),
+        90 + (32 if len(estimates) <= FEW else 25) * max(len(estimates), 2),
         xaxis={"zeroline": False, **axis},
         yaxis=named_places([estimate.name for estimate in estimates], downwards=True),
         shapes=[zero_line("x")],

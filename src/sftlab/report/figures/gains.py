@@ -1,5 +1,6 @@
 """Gains: a forest of datasets, and a map of base x dataset cells."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,10 @@ from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import Trace, drawing, named_places, titled
 from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import Palette
-from sftlab.report.text import figure_text, hover, interval, signed
+from sftlab.report.text import MINUS, figure_text, hover, interval, signed
 
 Row = Mapping[str, object]
+WIDE = 9
 
 
 def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
@@ -28,7 +30,7 @@ def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
         )
         for row in gains.sort("value", descending=True, nulls_last=True).iter_rows(named=True)
     ]
-    return forest(estimates, titled(f"mean gain ({unit}; right is better)"))
+    return forest(estimates, titled(f"mean gain ({unit})"))
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Places:
     bases: Sequence[str]
     datasets: Sequence[str]
     limit: float
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point in every cell: two that count in the largest gains."""
+        return max(0, 1 - math.floor(math.log10(self.limit)))
 
 
 def gain_map(gains: pl.DataFrame, missing: pl.DataFrame, places: Places, unit: str) -> Figure:
@@ -93,8 +100,9 @@ def _heat(cells: Mapping[tuple[str, str], Row], places: Places, unit: str, axis:
         "x": list(range(len(places.datasets))),
         "y": list(range(len(places.bases))),
         "z": _grid(cells, places, lambda row: row["value"], None),
-        "text": _grid(cells, places, _bold_or_bracketed, ""),
+        "text": _grid(cells, places, lambda row: _bold_or_bracketed(row, places.decimals), ""),
         "texttemplate": "%{text}",
+        "textfont": {"size": 12 if len(places.datasets) <= WIDE else 10},
         "hovertext": _grid(cells, places, lambda row: hover([_pair(row), *gain_lines(row, unit, "n")]), ""),
         "hoverinfo": "text",
         "hoverongaps": False,
@@ -113,8 +121,9 @@ def _grid(
     ]
 
 
-def _bold_or_bracketed(row: Row) -> str:
-    shown = signed(_known(row, "value"))
+def _bold_or_bracketed(row: Row, decimals: int) -> str:
+    value = _known(row, "value")
+    shown = "" if value is None else f"{value:+.{decimals}f}".replace("-", MINUS)
     return f"<b>{shown}</b>" if is_sure(row) else f"({shown})"
 
 
@@ -139,6 +148,7 @@ def _hatched(cells: Mapping[tuple[str, str], Row], missing: pl.DataFrame, places
     rows = [reasons.get((base, dataset), pending) for _, _, base, dataset in absent]
     return {
         "type": "bar",
+        "width": 0.92,
         "x": [across for across, _, _, _ in absent],
         "base": [down - 0.46 for _, down, _, _ in absent],
         "y": [0.92] * len(absent),

@@ -9,7 +9,7 @@ from sftlab.report.sections.outcomes import Outcome, general_prose, outcomes
 
 COMPARISONS = (
     Column("benchmark", "Benchmark", facet=True),
-    Column("dataset", "Best dataset", facet=True),
+    Column("dataset", "Better dataset", facet=True),
     Column("other", "Against", facet=True),
     Column("difference", "Difference of mean gains", "number"),
     Column("unit", "Unit"),
@@ -36,19 +36,26 @@ def answer(material: Material) -> Section:
             "A hollow mark's interval spans zero (or is not known)."
         )
         blocks.append(Panel("ranking", "Mean gain by dataset", "Benchmark", variants, shown="grid", note=note))
-    if analysis.comparisons.height:
-        rows = table_rows(analysis.comparisons, COMPARISONS)
-        title = "The best dataset against each other one"
+    pairs = analysis.comparisons.filter("main")
+    if pairs.height:
+        rows = table_rows(pairs, COMPARISONS)
+        title = "Datasets against each other, on the same bases and recipes"
         blocks.append(DataTable("comparisons", title, COMPARISONS, rows, "comparisons.csv"))
     return Section("answer", "The answer", "Which data for which benchmark, and how sure?", tuple(blocks))
 
 
 def _ranking(material: Material, outcome: Outcome) -> Variant:
     rows = outcome.rows(material.analysis.ranking)
-    general = rows.filter(pl.col("population") == GENERAL)
-    shown = general if general["ci_low"].is_not_null().any() else rows.filter(pl.col("population") != GENERAL)
-    ranked = shown if shown.height else rows
-    population = ranked["population"][0]
+    ranked = _of_one_population(rows)
     figure = gain_forest(ranked.rename({"gain": "value"}), outcome.unit, material.palette)
     sentences = material.analysis.sentences("data", benchmark=outcome.benchmark)
-    return Variant(outcome.label, figure, (*sentences, f"Intervals are for {population}."))
+    return Variant(outcome.label, figure, (*sentences, f"Intervals are for {ranked['population'][0]}."))
+
+
+def _of_one_population(rows: pl.DataFrame) -> pl.DataFrame:
+    """Bases like these, if every dataset has an interval for them; else the very bases of the study."""
+    general = rows.filter(pl.col("population") == GENERAL)
+    if general["ci_low"].is_not_null().sum() == rows["dataset"].n_unique():
+        return general
+    these = rows.filter(pl.col("population") != GENERAL)
+    return these if these.height else rows

@@ -38,5 +38,8 @@ def scores(material: Material) -> Section:
     if frame.height > AT_MOST:
         note += f" These are the first {AT_MOST:,} of {counted(frame.height, 'row')}; the table `scores` has them all."
     return Section(
-        "scores", "All scores", question, (DataTable("all", "Scores", COLUMNS, rows, "scores.csv", note=note),)
+        "scores",
+        "All scores",
+        question,
+        (DataTable("all", "Scores", COLUMNS, rows, "scores.csv", note=note, page_rows=25),),
     )

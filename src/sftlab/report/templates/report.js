@@ -71,7 +71,6 @@
   addEventListener("afterprint", () => { printing = false; redraw(); });
   drawVisible();
 
-  const PAGE = 50;
   const NOTHING = "\u2013";
   const make = (tag, properties = {}, ...children) => {
     const element = Object.assign(document.createElement(tag), properties);
@@ -109,7 +108,7 @@
   };
 
   function mountTable(mount, table) {
-    const { columns, rows } = table;
+    const { columns, rows, pageRows } = table;
     const state = { words: "", chosen: new Map(), sorted: null, sign: 1, page: 0 };
     const haystack = rows.map((row) => row.map((value) => String(value ?? "")).join("\u0001").toLowerCase());
     const selected = () => {
@@ -167,16 +166,16 @@
     const pager = make("div", { className: "controls pager" }, back, onward, tally);
     function show() {
       const found = selected();
-      const pages = Math.max(1, Math.ceil(found.length / PAGE));
+      const pages = Math.max(1, Math.ceil(found.length / pageRows));
       state.page = Math.min(state.page, pages - 1);
-      const first = state.page * PAGE;
-      body.replaceChildren(...found.slice(first, first + PAGE).map((row) => make("tr", {}, ...row.map((value, place) => {
+      const first = state.page * pageRows;
+      body.replaceChildren(...found.slice(first, first + pageRows).map((row) => make("tr", {}, ...row.map((value, place) => {
         const { kind } = columns[place];
         const text = shownCell(value, kind);
         const classes = [kind === "text" ? "" : "right", text === NOTHING ? "unknown" : "", kind === "text" && text.length > 40 ? "wrap" : ""];
         return make("td", { className: classes.join(" ").trim(), textContent: text, title: kind === "number" && value !== null ? String(value) : "" });
       }))));
-      const range = found.length ? `${(first + 1).toLocaleString("en")}\u2013${Math.min(first + PAGE, found.length).toLocaleString("en")} of ` : "";
+      const range = found.length ? `${(first + 1).toLocaleString("en")}\u2013${Math.min(first + pageRows, found.length).toLocaleString("en")} of ` : "";
       tally.textContent = `${range}${found.length.toLocaleString("en")} rows${found.length === rows.length ? "" : ` (${rows.length.toLocaleString("en")} without the filter)`}`;
       pager.classList.toggle("single", pages === 1);
       back.disabled = state.page === 0;
