@@ -114,10 +114,9 @@ def datasets(gain_set: GainSet) -> list[str]:
 
 
 def populations(gain_set: GainSet, weight_R: Reals) -> Iterator[tuple[str, Estimate]]:
-    """The estimates of one weighted sum: of new bases like these where there are at least two, and of these bases."""
-    wide = gain_set.of_bases_like_these(weight_R)
-    if wide.n > 1:
-        yield LIKE_THESE, wide
+    """The estimates of one weighted sum: of new bases like these where several were tried, and of these bases."""
+    if len(np.unique(gain_set.units)) > 1:
+        yield LIKE_THESE, gain_set.of_bases_like_these(weight_R)
     yield THESE, gain_set.of_these_bases(weight_R)
 
 

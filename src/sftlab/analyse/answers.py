@@ -1,0 +1,114 @@
+"""From a study's cells and store to its answers."""
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from sftlab.analyse.analysis import Analysis
+from sftlab.analyse.data_findings import contests, data_findings
+from sftlab.analyse.effects import SECTIONS, Finding
+from sftlab.analyse.findings import (
+    gains_findings,
+    headings,
+    layer_findings,
+    property_findings,
+    training_findings,
+)
+from sftlab.analyse.gain_sets import Influence, MetricKey, gain_sets, item_influences, last_epochs
+from sftlab.analyse.layers import layer_change_frame, layer_correlations_frame, profiles
+from sftlab.analyse.properties import properties_frame, property_points
+from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame, ranking_frame
+from sftlab.analyse.tables import table
+from sftlab.analyse.training import seed_noise_frame, training_frames
+from sftlab.analyse.wording import counted
+from sftlab.store import Store
+from sftlab.study.cells import Cells
+
+NEEDED = ("runs", "scores", "data", "layers")
+
+
+def analysis(cells: Cells, store: Store, tables: Mapping[str, pl.DataFrame] | None = None) -> Analysis:
+    """The answers of a study as far as it has come; `tables` saves building those that are known already."""
+    known = tables or {}
+    built = {name: known[name] if name in known else table(name, cells, store) for name in NEEDED}
+    return analysis_of_tables(cells.study, built, item_influences(cells, store))
+
+
+def analysis_of_tables(
+    study: str, tables: Mapping[str, pl.DataFrame], influences: Mapping[MetricKey, Influence]
+) -> Analysis:
+    """The answers from the tables `runs`, `scores`, `data` and `layers`.
+
+    Without `influences` (results whose items are not known) intervals leave the choice of items out, and there are none
+    for a single base.
+    """
+    scores = tables["scores"]
+    sets = gain_sets(scores, influences)
+    ranking, comparisons = ranking_frame(sets), comparisons_frame(sets)
+    gains = gains_frame(sets, scores)
+    points = property_points(sets, tables["data"])
+    properties = properties_frame(points)
+    moved = profiles(tables["layers"], tables["runs"])
+    change, correlations = layer_change_frame(moved), layer_correlations_frame(moved, sets)
+    training, training_points = training_frames(sets)
+    noise = seed_noise_frame(sets)
+    findings = (
+        *_state(tables),
+        *data_findings(contests(sets, ranking, comparisons), sets),
+        *gains_findings(gains),
+        *property_findings(properties),
+        *layer_findings(change, correlations),
+        *training_findings(training, noise),
+    )
+    return Analysis(
+        study=study,
+        findings=findings,
+        metrics=metrics_frame(scores),
+        gains=gains,
+        ranking=ranking,
+        comparisons=comparisons,
+        properties=properties,
+        property_points=points,
+        layer_change=change,
+        layer_correlations=correlations,
+        training=training,
+        training_points=training_points,
+        seed_noise=noise,
+    )
+
+
+def _state(tables: Mapping[str, pl.DataFrame]) -> Iterator[Finding]:
+    """What is missing, and that nothing can be said where no gain is known."""
+    runs, scores = tables["runs"], tables["scores"]
+    if last_epochs(scores)["gain"].count() == 0:
+        why = "no run" if "done" not in runs["status"] else "no pair of tuned and base scores on the same items"
+        yield Finding("data", f"Nothing can be said yet: there is {why} so far.")
+    for noun, statuses in (("run", runs["status"]), ("score", _cell_statuses(scores))):
+        missing = statuses.filter(statuses != "done")
+        if missing.len():
+            counts = missing.value_counts(sort=True)
+            parts = ", ".join(f"{row['count']} {row['status']}" for row in counts.iter_rows(named=True))
+            yield Finding("data", f"Of {counted(statuses.len(), noun)}, {missing.len()} are not done ({parts}).")
+
+
+def _cell_statuses(scores: pl.DataFrame) -> pl.Series:
+    """One status a score cell: done if any of its metrics is."""
+    order = pl.col("status").sort_by(pl.col("status") != "done").first()
+    return scores.group_by("identity", maintain_order=True).agg(order)["status"]
+
+
+def answer_lines(found: Analysis) -> list[str]:
+    """What to print: a heading and the sentences of each section that has any.
+
+    Of data properties only the strongest of each benchmark; the rest are in the frames.
+    """
+    lines: list[str] = []
+    for section in SECTIONS:
+        texts = [
+            finding.text
+            for finding in found.findings
+            if finding.section == section and not (section == "properties" and finding.subject is not None)
+        ]
+        if texts:
+            lines += [headings()[section], *(f"  {text}" for text in texts)]
+    return lines

@@ -1,0 +1,176 @@
+"""Sentences on which data helped which benchmark, and how sure that is."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from sftlab.analyse.effects import Effect, Finding
+from sftlab.analyse.gain_sets import GainSet
+from sftlab.analyse.ranking import LIKE_THESE, THESE
+from sftlab.analyse.verdicts import HIGHER, Row
+from sftlab.analyse.wording import amount, counted, interval, listed, signed, spans_zero, spoken
+
+METRIC_KEY = ("benchmark", "scorer", "metric")
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The datasets of one benchmark in one metric, best first, and what the best one surely beats, by population."""
+
+    key: tuple[str, str, str]
+    ranked: tuple[Row, ...]
+    beaten: dict[str, tuple[str, ...]]
+    units: str
+
+    @property
+    def top(self) -> Row:
+        """The row of the best dataset."""
+        return self.ranked[0]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """All datasets but the best."""
+        return tuple(str(row["dataset"]) for row in self.ranked[1:])
+
+    @property
+    def population(self) -> str:
+        """The population that the answer is given for: new bases where more than one was tried."""
+        return str(self.top["population"])
+
+    @property
+    def settled(self) -> bool:
+        """Whether the best dataset surely beats every other, and surely helps."""
+        beaten = self.beaten.get(self.population, ())
+        return bool(self.others) and set(beaten) == set(self.others) and not spans_zero(self.top) and self.helped
+
+    @property
+    def helped(self) -> bool:
+        """Whether the best dataset's mean gain is positive."""
+        return bool(self.top["gain"] > 0)
+
+
+def contests(sets: Sequence[GainSet], ranking: pl.DataFrame, comparisons: pl.DataFrame) -> list[Contest]:
+    """One contest for each metric that has gains."""
+    found: list[Contest] = []
+    for gain_set in sets:
+        is_key = pl.all_horizontal(pl.col(name) == part for name, part in zip(METRIC_KEY, gain_set.key, strict=True))
+        rows = ranking.filter(is_key)
+        population = LIKE_THESE if LIKE_THESE in rows["population"] else THESE
+        ranked = tuple(rows.filter(pl.col("population") == population).sort("rank").iter_rows(named=True))
+        top = ranked[0]["dataset"]
+        won = comparisons.filter(is_key & (pl.col("dataset") == top) & (pl.col("verdict") == HIGHER))
+        beaten = {
+            name: tuple(won.filter(pl.col("population") == name)["other"].to_list()) for name in (LIKE_THESE, THESE)
+        }
+        found.append(Contest(gain_set.key, ranked, beaten, gain_set.unit_name))
+    return found
+
+
+def data_findings(found: Sequence[Contest], sets: Sequence[GainSet]) -> Iterator[Finding]:
+    """The answer first, then each benchmark, then what other metrics say, then whom the intervals speak of."""
+    main = [contest for contest in found if contest.top["main"]]
+    if not main:
+        return
+    yield Finding("data", _overall(main))
+    for contest in main:
+        yield Finding("data", _sentence(contest), contest.key[0], effect=_effect(contest))
+        for other in found:
+            if other.key[0] == contest.key[0] and other.top["dataset"] != contest.top["dataset"]:
+                yield Finding("data", _dissent(other), contest.key[0])
+    yield Finding("data", _population(main[0], next(gain_set for gain_set in sets if gain_set.main)))
+
+
+def _overall(main: Sequence[Contest]) -> str:
+    if not main[0].others and len({contest.top["dataset"] for contest in main}) == 1:
+        return f"Only {main[0].top['dataset']} has been tried: there is nothing to choose between yet."
+    settled = [f"{contest.top['dataset']} for {contest.key[0]}" for contest in main if contest.settled]
+    leading = [
+        f"{contest.key[0]} ({contest.top['dataset']} leads)" if contest.helped else f"{contest.key[0]} (nothing helped)"
+        for contest in main
+        if not contest.settled
+    ]
+    parts = [f"surely best: {listed(settled)}"] if settled else []
+    if leading:
+        parts.append(f"cannot be told yet for {listed(leading)}")
+    return f"Which data: {'; '.join(parts)}."
+
+
+def _sentence(contest: Contest) -> str:
+    top, benchmark = contest.top, contest.key[0]
+    n = _n(contest)
+    value = f"{amount(top['gain'], top['unit'])} {interval(top, top['unit'])} ({n})"
+    if not contest.others:
+        return f"On {benchmark}, {top['dataset']}, the only dataset tried, changed the score by {value}{_own(contest)}."
+    if not contest.helped:
+        lead = f"On {benchmark}, no dataset helped on average; the best was {top['dataset']} with {value}"
+    else:
+        lead = f"On {benchmark}, {top['dataset']} helped most: {value}{_own(contest)}"
+    return f"{lead}; {_against_others(contest)}."
+
+
+def _own(contest: Contest) -> str:
+    top = contest.top
+    if top["ci_low"] is None:
+        return ", too small to tell whether it helps at all"
+    return ", whether it helps at all cannot be told" if spans_zero(top) else ""
+
+
+def _against_others(contest: Contest) -> str:
+    beaten = [name for name in contest.others if name in contest.beaten[contest.population]]
+    unsure = [name for name in contest.others if name not in beaten]
+    parts = [f"surely better than {listed(beaten)}"] if beaten else []
+    if unsure:
+        parts.append(f"{'cannot tell it' if not beaten else 'but cannot tell it'} from {listed(unsure)}")
+        here = [name for name in unsure if name in contest.beaten[THESE]]
+        if here and contest.population == LIKE_THESE:
+            parts.append(f"on the very bases tried it is surely better than {listed(here)}")
+    return ", ".join(parts)
+
+
+def _n(contest: Contest) -> str:
+    top = contest.top
+    cells = counted(top["cells"], "base")
+    if contest.population == THESE:
+        return f"n = {counted(top['n'], 'item')}, {cells}"
+    plural = "base families" if contest.units == "base family" else "bases"
+    return f"n = {counted(top['n'], contest.units, plural)}, {counted(top['cells'], 'cell')}"
+
+
+def _dissent(other: Contest) -> str:
+    top = other.top
+    value = f"{amount(top['gain'], top['unit'])} {interval(top, top['unit'])}"
+    return f"On {other.key[0]} by {spoken(other.key[2])} ({other.key[1]}), {top['dataset']} leads instead: {value}."
+
+
+def _population(contest: Contest, gain_set: GainSet) -> str:
+    tests = (
+        "Pairs of datasets are compared on the same bases, recipes and items; p-values are corrected by Holm's method "
+        "over the pairs of a benchmark and by Benjamini and Hochberg's between benchmarks."
+    )
+    if contest.population == LIKE_THESE:
+        plural = "base families" if contest.units == "base family" else "bases of one family"
+        return f"Intervals speak of new bases and items like these ({contest.top['n']} {plural}). {tests}"
+    seeds = gain_set.seed_variance[1]
+    scope = (
+        f"from paired items and repeated seeds (spread {signed(gain_set.seed_variance[0] ** 0.5).lstrip('+')}): "
+        "they speak of this base only"
+        if seeds
+        else "from paired items alone, as no seed was repeated: they speak of this base only, and of these very models"
+    )
+    return f"With a single base, intervals come {scope}. {tests}"
+
+
+def _effect(contest: Contest) -> Effect:
+    top = contest.top
+    unit = contest.units if contest.population == LIKE_THESE else "items"
+    return Effect(
+        name=f"gain of {top['dataset']} on {contest.key[0]}",
+        estimand=f"mean gain after training on {top['dataset']}, over {contest.population}; units: {unit}",
+        value=top["gain"],
+        se=top["se"],
+        ci_low=top["ci_low"],
+        ci_high=top["ci_high"],
+        n=top["n"],
+        unit=top["unit"],
+    )

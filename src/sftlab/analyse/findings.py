@@ -1,0 +1,208 @@
+"""Sentences on gains, data properties, layers and training choices."""
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from sftlab.analyse.effects import Effect, Finding, Section
+from sftlab.analyse.properties import WITHIN
+from sftlab.analyse.ranking import ALL_METHODS
+from sftlab.analyse.verdicts import CANNOT_TELL, HIGHER, LOWER, TOO_SMALL, Row
+from sftlab.analyse.wording import amount, counted, interval, listed, plain, signed, spoken
+
+COUPLED = ("response_perplexity", "response_bits_per_byte")
+
+
+def rows_of(frame: pl.DataFrame, **wanted: object) -> list[Row]:
+    """Rows whose columns have these values."""
+    return frame.filter(*(pl.col(name) == value for name, value in wanted.items())).to_dicts()
+
+
+def gains_findings(gains: pl.DataFrame) -> Iterator[Finding]:
+    """How many base x dataset cells moved, benchmark by benchmark, and the largest gain."""
+    for benchmark, rows in _by_benchmark(rows_of(gains, main=True, method=ALL_METHODS)):
+        done = [row for row in rows if row["gain"] is not None]
+        missing = len(rows) - len(done)
+        if not done:
+            continue
+        up, down = (sum(row["verdict"] == name for row in done) for name in (HIGHER, LOWER))
+        best = max(done, key=lambda row: row["gain"])
+        text = (
+            f"On {benchmark}, of {counted(len(done), 'base x dataset cell')} {up} surely gained and {down} surely lost "
+            f"({len(done) - up - down} cannot be told; of these bases, corrected over the grid); the largest gain is "
+            f"{best['dataset']} on {best['base']}: {amount(best['gain'], best['unit'])} "
+            f"{interval(best, best['unit'])}, n = {counted(best['items'], 'item')}."
+        )
+        if missing:
+            text += f" {counted(missing, 'cell')} {'has' if missing == 1 else 'have'} no gain yet."
+        name = f"gain of {best['base']} from {best['dataset']} on {benchmark}"
+        yield Finding("gains", text, benchmark, effect=_effect(best, name, "gain", n=best["items"]))
+
+
+def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
+    """Per benchmark the strongest property, then one sentence for each; within bases, Pearson, main metrics."""
+    wanted = rows_of(properties, main=True, scope=WITHIN, kind="pearson")
+    coupled = any(row["metric"] == "bits_per_byte" and row["property"] in COUPLED for row in wanted)
+    for benchmark, rows in _by_benchmark(wanted):
+        known = [row for row in rows if row["correlation"] is not None]
+        if not known:
+            yield Finding(
+                "properties", f"On {benchmark}, too small to tell: no data property or gain varies.", benchmark
+            )
+            continue
+        sure = [row for row in known if row["verdict"] in {HIGHER, LOWER}]
+        best = max(sure or known, key=lambda row: abs(row["correlation"]))
+        verdict = f"the strongest property is {spoken(best['property'])}" if sure else _unsure(best, "data property")
+        text = f"On {benchmark}, {verdict}: {_correlation(best)}."
+        yield Finding("properties", text, benchmark, effect=_effect(best, best["property"], "correlation"))
+        for row in rows:
+            yield Finding("properties", _property(row), benchmark, row["property"])
+    if coupled:
+        yield Finding(
+            "properties",
+            "Bits per byte and perplexity under the same base are coupled by construction: where gain is measured in "
+            "bits per byte, look at another metric before believing that perplexity predicts it.",
+        )
+
+
+def _property(row: Row) -> str:
+    if row["correlation"] is None:
+        return f"On {row['benchmark']}, {spoken(row['property'])} or the gain does not vary within bases: cannot tell."
+    return f"On {row['benchmark']}, {spoken(row['property'])} and gain: {_correlation(row)}, {_sure(row)}."
+
+
+def _unsure(row: Row, what: str) -> str:
+    if row["verdict"] == TOO_SMALL:
+        return f"the study is too small to tell which {what} goes with gain; the largest correlation is " + _named(row)
+    return f"no {what} can be told to go with gain; the largest correlation is {_named(row)}"
+
+
+def _named(row: Row) -> str:
+    return spoken(row["property"]) if "property" in row else f"at depth {plain(row['depth'])}"
+
+
+def _correlation(row: Row) -> str:
+    return (
+        f"r = {signed(row['correlation'])} {interval(row)} within bases (n = {counted(row['n'], 'dataset')}, "
+        f"{counted(row['cells'], 'cell')})"
+    )
+
+
+def _sure(row: Row) -> str:
+    return row["verdict"] if row["verdict"] in {TOO_SMALL, CANNOT_TELL} else "surely not zero"
+
+
+def layer_findings(change: pl.DataFrame, correlations: pl.DataFrame) -> Iterator[Finding]:
+    """Per method where weights move most, then per benchmark at which depth that goes with gain."""
+    deep = change.filter((pl.col("part") == "all") & pl.col("depth").is_not_null())
+    for part, rows in deep.partition_by("method", as_dict=True, maintain_order=True).items():
+        yield _peak(str(part[0]), rows.to_dicts())
+    for divided in (False, True):
+        wanted = correlations.filter(pl.col("correlation").is_not_null() & (pl.col("divided_by_total") == divided))
+        for part, rows in wanted.partition_by("benchmark", "method", as_dict=True, maintain_order=True).items():
+            yield _peak_correlation(str(part[0]), str(part[1]), rows.to_dicts(), divided)
+
+
+def _peak(method: str, rows: list[Row]) -> Finding:
+    peak = max(rows, key=lambda row: row["relative_change"])
+    near = [row["depth"] for row in rows if row["near_peak"]]
+    bounds = (
+        f"{interval(peak)}, n = {counted(peak['n'], 'base family', 'base families')}, {counted(peak['cells'], 'cell')}"
+    )
+    text = (
+        f"With {method}, weights moved most at depth {plain(peak['depth'])}: relative change "
+        f"{plain(peak['relative_change'])} {bounds}"
+    )
+    if len(near) > 1:
+        text += f"; depths {listed([plain(depth) for depth in near])} cannot be told from it"
+    if not near:
+        text += "; too small to tell it from other depths"
+    return Finding("layers", f"{text}.", None, method, _effect(peak, f"weight change with {method}", "relative_change"))
+
+
+def _peak_correlation(benchmark: str, method: str, rows: list[Row], divided: bool) -> Finding:
+    sure = [row for row in rows if row["verdict"] in {HIGHER, LOWER}]
+    best = max(sure or rows, key=lambda row: abs(row["correlation"]))
+    control = " divided by the run's total change" if divided else ""
+    if sure:
+        lead = f"weight change{control} at depth {plain(best['depth'])} goes most with gain"
+    else:
+        lead = _unsure(best, f"depth of weight change{control}")
+    name = f"weight change{control} at depth {plain(best['depth'])} and gain on {benchmark}"
+    text = f"On {benchmark} with {method}, {lead}: {_correlation(best)}."
+    return Finding("layers", text, benchmark, method, _effect(best, name, "correlation"))
+
+
+def training_findings(training: pl.DataFrame, noise: pl.DataFrame) -> Iterator[Finding]:
+    """Every factor's levels compared, benchmark by benchmark, then the noise between seeds."""
+    for row in rows_of(training, main=True):
+        name = f"{row['level']} minus {row['other']} on {row['benchmark']}"
+        yield Finding(
+            "training",
+            _choice(row),
+            row["benchmark"],
+            row["factor"],
+            _effect(row, name, "difference", p=row["p_adjusted"]),
+        )
+    for row in rows_of(noise, main=True):
+        if row["sd"] is not None:
+            sd = amount(row["sd"], row["unit"]).lstrip("+")
+            text = f"Between seeds, the gain on {row['benchmark']} varies by {sd} (standard deviation, {row['df']} df)."
+            yield Finding("training", text, row["benchmark"], "seed")
+
+
+def _choice(row: Row) -> str:
+    factor = "" if row["factor"] == "method" else f"{spoken(row['factor'])} "
+    unit = row["unit"]
+    seen = row["smallest_effect"]
+    ending = {
+        HIGHER: f"{factor}{row['level']} is surely better",
+        LOWER: f"{factor}{row['other']} is surely better",
+        CANNOT_TELL: "cannot tell",
+        TOO_SMALL: "too small to tell",
+    }[row["verdict"]]
+    text = (
+        f"On {row['benchmark']}, {factor}{row['level']} minus {row['other']}: {amount(row['difference'], unit)} of "
+        f"gain {interval(row, unit)} ({counted(row['cells'], 'base x dataset cell')}, n = {row['n']}); {ending}"
+    )
+    if seen is not None:
+        text += f"; a design like this finds {amount(seen, unit).lstrip('+')} in 4 of 5 studies"
+    return f"{text}."
+
+
+def _by_benchmark(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(str(row["benchmark"]), []).append(row)
+    return list(grouped.items())
+
+
+def _effect(row: Row, name: str, column: str, *, n: int | None = None, p: float | None = None) -> Effect:
+    estimands = {
+        "gain": "mean gain of this base over recipes and seeds; units: items",
+        "correlation": "correlation over family x dataset cells, centred by family; units: datasets",
+        "relative_change": "mean over family x dataset cells; units: base families",
+        "difference": "mean difference over family x dataset cells, all else equal; units: base families",
+    }
+    return Effect(
+        name=name,
+        estimand=estimands[column],
+        value=row[column],
+        se=row.get("se"),
+        ci_low=row["ci_low"],
+        ci_high=row["ci_high"],
+        n=row["n"] if n is None else n,
+        unit=str(row.get("unit", "")) if column in {"gain", "difference"} else spoken(column),
+        p=row.get("p_adjusted") if p is None else p,
+    )
+
+
+def headings() -> dict[Section, str]:
+    """The question that each section answers."""
+    return {
+        "data": "Which data for which benchmark?",
+        "gains": "Which bases gained from which data?",
+        "properties": "Which property of the data goes with the gain?",
+        "layers": "Which layers moved, and where does that go with the gain?",
+        "training": "What did the training choices cost?",
+    }

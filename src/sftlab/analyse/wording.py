@@ -1,0 +1,53 @@
+"""Numbers and lists in sentences."""
+
+from collections.abc import Sequence
+from typing import Any
+
+SHARES = {"accuracy": "points of accuracy", "exact match": "points of exact match"}
+
+
+def amount(value: float, unit: str) -> str:
+    """A signed difference with its unit; shares are written as points of a hundred."""
+    scale = 100.0 if unit in SHARES else 1.0
+    return f"{signed(value * scale)} {SHARES.get(unit, unit)}"
+
+
+def interval(row: dict[str, Any], unit: str = "") -> str:
+    """The 95 % interval of a row in brackets, or that there is none."""
+    low, high = row["ci_low"], row["ci_high"]
+    if low is None or high is None:
+        return "[no interval]"
+    scale = 100.0 if unit in SHARES else 1.0
+    return f"[{signed(low * scale)}, {signed(high * scale)}]"
+
+
+def signed(value: float) -> str:
+    """Three significant digits, with its sign."""
+    text = f"{value:+.3g}"
+    return "0" if float(text) == 0 else text
+
+
+def plain(value: float) -> str:
+    """Three significant digits."""
+    return f"{value:.3g}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a list in a sentence."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """A count with its noun."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def spoken(name: str) -> str:
+    """A column's or property's name as people say it."""
+    return name.replace("_", " ")
+
+
+def spans_zero(row: dict[str, Any]) -> bool:
+    """Whether the sign is unknown: no interval, or one that holds 0."""
+    low, high = row["ci_low"], row["ci_high"]
+    return low is None or high is None or low <= 0 <= high
