@@ -32,24 +32,22 @@ def pinned_dataset(ref: DatasetRef) -> Pinned:
 def _pinned(kind: Literal["model", "dataset"], repository: str, revision: str | None) -> Pinned:
     if revision is not None and len(revision) == 40:
         return Pinned(revision)
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        api = HfApi()
-        if kind == "model":
-            return Pinned(api.model_info(repository, revision=revision, timeout=ANSWER_SECONDS).sha)
-        return Pinned(api.dataset_info(repository, revision=revision, timeout=ANSWER_SECONDS).sha)
-    except RepositoryNotFoundError:
-        return Pinned(None, f"the hub has no {kind} {repository!r} that this machine may read")
-    except (HfHubHTTPError, OSError) as error:
-        reason = (
-            f"the hub could not be reached for {repository!r} ({type(error).__name__}), so its revision is not pinned"
-        )
-    try:
         folder = snapshot_download(
-            repository, repo_type=kind, revision=revision, local_files_only=True, allow_patterns=["*.json", "*.md"]
+            repository,
+            repo_type=kind,
+            revision=revision,
+            allow_patterns=["config.json", "README.md"],
+            etag_timeout=ANSWER_SECONDS,
         )
-    except (LocalEntryNotFoundError, OSError, ValueError):
-        return Pinned(None, reason)
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        return Pinned(None, f"the hub has no {kind} {repository!r} at {revision or 'main'} that this machine may read")
+    except (LocalEntryNotFoundError, OSError, ValueError) as error:
+        return Pinned(
+            None,
+            f"the hub could not be reached for {repository!r} ({type(error).__name__}), so its revision is not pinned",
+        )
     return Pinned(folder.rstrip("/").rsplit("/", 1)[-1])
