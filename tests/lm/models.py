@@ -1,5 +1,6 @@
 """Tiny random models of three architectures with real tokenizers of three kinds, written as transformers folders."""
 
+import json
 import random
 from pathlib import Path
 
@@ -18,8 +19,13 @@ from transformers import (
 )
 
 from sftlab.data.example import Example, Turn
+from sftlab.lm.base import LoadedBase, load_base
+from sftlab.study.declaration import BaseRef, Precision
 
-WORDS = "the a cat dog sees likes blue red small house tree runs and not where what is who sleeps in on near".split()
+WORDS = (
+    *("the", "a", "cat", "dog", "sees", "likes", "blue", "red", "small", "house", "tree", "runs"),
+    *("and", "not", "where", "what", "is", "who", "sleeps", "in", "on", "near"),
+)
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -52,6 +58,10 @@ def metaspace_tokenizer() -> PreTrainedTokenizerFast:
     specials = ["<unk>", *SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = BpeTrainer(vocab_size=420, special_tokens=specials, show_progress=False, max_token_length=8)
     tokenizer.train_from_iterator([word for text in corpus() for word in text.split(" ")], trainer)
+    # The trainer takes the bytes for special tokens, which in such tokenizers they are not.
+    content = json.loads(tokenizer.to_str())
+    content["added_tokens"] = [token for token in content["added_tokens"] if not token["content"].startswith("<0x")]
+    tokenizer = Tokenizer.from_str(json.dumps(content))
     _put_in_front(tokenizer, "<s>")
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 
@@ -107,7 +117,8 @@ def write_model(folder: Path, kind: str, *, chat: bool = False) -> Path:
     if chat:
         tokenizer.chat_template = CHATML
     model = tiny_model(kind, vocabulary=len(tokenizer))
-    model.config.eos_token_id = tokenizer.eos_token_id
+    for config in (model.config, model.generation_config):
+        config.bos_token_id, config.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -122,3 +133,11 @@ def examples(count: int, *, seed: int = 0) -> list[Example]:
         answer = " ".join(generator.choices(WORDS, k=generator.randint(1, 9))) + "."
         made.append(Example((Turn("user", question), Turn("assistant", answer)), index))
     return made
+
+
+def load(folder: Path, kind: str, **precision: str) -> LoadedBase:
+    """The tiny model of this kind, written to `folder` where it is not there yet."""
+    target = folder / kind
+    if not target.is_dir():
+        write_model(target, kind)
+    return load_base(BaseRef(name=kind, model=str(target)), device="cpu", precision=Precision(**precision))

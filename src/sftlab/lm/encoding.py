@@ -214,6 +214,8 @@ def _write(target: Path, collected: _Collected, num_given: int) -> None:
                 os.fsync(file.fileno())
         about = {"dropped": collected.dropped, "truncated": collected.truncated, "num_given": num_given}
         (temporary / "about.json").write_text(json.dumps(about))
+        if not (target / "about.json").is_file():
+            shutil.rmtree(target, ignore_errors=True)
         try:
             temporary.rename(target)
         except OSError:
