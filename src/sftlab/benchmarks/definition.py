@@ -37,7 +37,13 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _listed(value: object) -> object:
+    """Of named choices, only their order and their texts count."""
+    return list(value.values()) if isinstance(value, dict) else value
+
+
 TextList = Annotated[list[str], BeforeValidator(_one_or_many)]
+Choices = Annotated[str | Annotated[list[str], Field(min_length=1)] | None, BeforeValidator(_listed)]
 
 
 class _Fields(BaseModel):
@@ -63,7 +69,7 @@ class FewshotConfig(_Fields):
     samples: list[dict[str, object]] | None = Field(default=None, min_length=1)
     doc_to_text: str | None = None
     doc_to_target: str | int | list[str] | None = None
-    doc_to_choice: str | list[str] | dict[str, str] | None = None
+    doc_to_choice: Choices = None
     gen_prefix: str | None = None
     fewshot_delimiter: str | None = None
     target_delimiter: str | None = None
@@ -110,7 +116,7 @@ class TaskDefinition(_Fields):
     process_docs: str | None = None
     doc_to_text: str
     doc_to_target: str | int | list[str]
-    doc_to_choice: str | Annotated[list[str], Field(min_length=1)] | dict[str, str] | None = None
+    doc_to_choice: Choices = None
     description: str = ""
     target_delimiter: str = " "
     fewshot_delimiter: str = "\n\n"
@@ -160,7 +166,7 @@ def read_task(path: Path) -> tuple[TaskDefinition, TaskYaml]:
         definition = TaskDefinition.model_validate(_supported(source.fields))
         _check_consistency(definition)
     except ValidationError as error:
-        raise BenchmarkError(f"{path}: {_sentence(error.errors(include_url=False)[0])}") from error
+        raise BenchmarkError(f"{path}: {_sentence(error.errors(include_url=False))}") from error
     except BenchmarkError as error:
         raise BenchmarkError(f"{path}: {error}") from error
     return definition, source
@@ -216,7 +222,9 @@ def _check_consistency(definition: TaskDefinition) -> None:
             raise BenchmarkError(f"`{options[0]}` is an option of exact_match, not of {entry.metric}")
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(details: list[ErrorDetails]) -> str:
+    """The first field that is wrong; of the kinds that it may be, the one that the value came nearest to."""
+    detail = max((one for one in details if one["loc"][0] == details[0]["loc"][0]), key=lambda one: len(one["loc"]))
     place = [str(part) for part in detail["loc"] if not _is_a_type(str(part))]
     name = ".".join(place)
     if detail["type"] == "missing":
@@ -224,7 +232,7 @@ def _sentence(detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         return f"unknown field {name!r}{nearest(place[-1], _legal_fields(place))}"
     got = repr(detail["input"])
-    hint = "; yes, no and numbers need quotes to be text" if isinstance(detail["input"], bool | int) else ""
+    hint = "; yes, no and numbers need quotes to be text" if detail["type"] == "string_type" else ""
     shown = got if len(got) <= 60 else f"{got[:57]}..."
     return f"`{name}`: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {shown}{hint}"
 

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from sftlab.benchmarks.answers import task_reader
 from sftlab.benchmarks.definition import OutputType, TaskDefinition, read_task
 from sftlab.benchmarks.gold import gold_answers
 from sftlab.benchmarks.item import Benchmark, Scorer
+from sftlab.benchmarks.prompts import TaskWriter
 from sftlab.benchmarks.shipped import chosen_subjects, shipped_benchmarks, shipped_source, task_path
 from sftlab.benchmarks.sources import Source, task_source
 from sftlab.benchmarks.task import Task
@@ -129,12 +131,18 @@ def _task(ref: BenchmarkRef, path: Path, benchmarks_dir: Path | None, limit: int
     else:
         sources = {None: task_source(definition, yaml)}
     shots = definition.num_fewshot if ref.shots is None else ref.shots
-    _check_shots(definition, shots)
+    try:
+        _check(definition, shots)
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{path}: {error}") from error
     scorers = _scorers(ref, definition.output_type)
     return Task(definition, sources, shots, scorers, _max_new_tokens(ref, definition), limit)
 
 
-def _check_shots(definition: TaskDefinition, shots: int) -> None:
+def _check(definition: TaskDefinition, shots: int) -> None:
+    """Refuse now, before anything is trained, what could not be written or read later."""
+    TaskWriter(definition, frozenset())
+    task_reader(definition)
     if shots and definition.shot_split == definition.eval_split and not definition.leaves_out_the_item:
         raise BenchmarkError(
             f"shots would be drawn from the evaluated split {definition.eval_split!r}, the item itself among them: "

@@ -30,9 +30,9 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _joined(prefix: str | None, text: str, delimiter: str) -> str:
+def _joined(prefix: str, text: str, delimiter: str) -> str:
     if not prefix or not text:
-        return (prefix or "") + text
+        return prefix + text
     return prefix + ("" if prefix[-1].isspace() or text[0].isspace() else delimiter) + text
 
 
@@ -88,17 +88,23 @@ class _Form:
                 return text
         return text
 
-    def turn(self, row: Row, *, answered: bool) -> str:
-        """The question, with its answer or with only what an answer begins with."""
-        question = self.question(row)
-        prefix = self.prefix(row)
-        prefix = str(prefix) if prefix else None
-        answer = self.answer_text(row) if answered else ""
-        if answer and not prefix:
-            return question + self.delimiter + answer
-        return _joined(question, _joined(prefix, answer, " "), self.delimiter)
+    def asked(self, row: Row) -> str:
+        """The question, with what its answer is to begin with."""
+        return _joined(self.question(row), self._prefix(row), self.delimiter)
 
-    def answer_text(self, row: Row) -> str:
+    def answered(self, row: Row, after: str) -> str:
+        """The question with its answer and what follows it; an empty answer has nothing around it."""
+        if self.gold(row) == "":
+            return self.asked(row)
+        question, prefix, answer = self.question(row), self._prefix(row), self._answer(row)
+        if not prefix:
+            return question + self.delimiter + answer + after
+        return _joined(question, _joined(prefix, answer, " "), self.delimiter) + after
+
+    def _prefix(self, row: Row) -> str:
+        return str(self.prefix(row) or "")
+
+    def _answer(self, row: Row) -> str:
         gold, choices = self.gold(row), self.answer_choices(row)
         first = gold[0] if isinstance(gold, list) else gold
         if isinstance(first, int) and choices:
@@ -153,7 +159,7 @@ class TaskWriter:
     def _renderer(self, value: object, name: str) -> Callable[[Row], object]:
         if isinstance(value, str):
             return value_renderer(value, field=name, columns=self._columns)
-        return _constant(list(value.values()) if isinstance(value, dict) else value)
+        return _constant(value)
 
 
 class Shots:
@@ -197,7 +203,7 @@ class Shots:
             delimiter = self._writer.definition.fewshot_config.fewshot_delimiter
             after = self._writer.definition.fewshot_delimiter if delimiter is None else delimiter
             try:
-                self._written[index] = self._writer.shot.turn(self._pool[index], answered=True) + after
+                self._written[index] = self._writer.shot.answered(self._pool[index], after)
             except BenchmarkError as error:
                 raise BenchmarkError(f"the shot of row {index}: {error}") from error
         return self._written[index]

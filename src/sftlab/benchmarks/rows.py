@@ -136,7 +136,7 @@ def _same_columns(rows: list[object]) -> list[Row]:
     columns: dict[str, None] = {}
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise BenchmarkError(f"record {number} is a {type(row).__name__}; legal: an object with named columns")
+            raise BenchmarkError(f"record {number} has no named columns, it is of type {type(row).__name__}")
         columns.update(dict.fromkeys(row))
         checked.append(row)
     return [row if len(row) == len(columns) else {**dict.fromkeys(columns), **row} for row in checked]

@@ -71,7 +71,8 @@ class HubSource:
         except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise BenchmarkError(
-                f"split {split!r} of {where} cannot be had from the hub, and no local file is named: {reason}"
+                f"split {split!r} of {where} cannot be had from the hub: {reason}; a local copy is named by "
+                "data_files, or by evaluation.benchmarks_dir for a benchmark that comes with sftlab"
             ) from error
 
     def identity(self, split: str, file_digest: FileDigest) -> object:  # noqa: ARG002 - a hub split has no files yet

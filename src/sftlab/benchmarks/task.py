@@ -102,7 +102,7 @@ class Task:
         shots = Shots(writer, self._pool(stratum), self.shots)
         for index, row in enumerate(rows):
             try:
-                context = writer.description(row) + shots.before(row) + writer.question.turn(row, answered=False)
+                context = writer.description(row) + shots.before(row) + writer.question.asked(row)
                 choices = writer.question.answer_choices(row)
                 gold, gold_choice = self._gold(writer, row, choices)
             except BenchmarkError as error:

@@ -68,6 +68,7 @@ def _read(path: Path, including: tuple[Path, ...]) -> TaskYaml:
 def _mapping(path: Path) -> dict[str, object]:
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        num_nodes = _num_nodes(value, MAX_NODES)
     except OSError as error:
         raise BenchmarkError(f"the task file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -80,7 +81,7 @@ def _mapping(path: Path) -> dict[str, object]:
         raise BenchmarkError(f"{path} is not YAML: {(str(error) or 'nested too deeply').splitlines()[0]}") from error
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise BenchmarkError(f"{path} is no task file: a task file has named fields (task, dataset_path, ...)")
-    if _num_nodes(value, MAX_NODES) > MAX_NODES:
+    if num_nodes > MAX_NODES:
         raise BenchmarkError(f"{path} is too large for a task file once its aliases are written out")
     return value
 
