@@ -1,0 +1,120 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sftlab.pocket.files import PocketDesign
+from tests.end_to_end.flow import SMALL, assert_equal_tables, command, sftlab, small_study, table
+
+
+def start(study: Path, store: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command("run", study, "--store", store),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for_records(store: Path, process: subprocess.Popen[str], *, seconds: float = 120) -> None:
+    """Until the store holds something, so that there is something to lose."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        if any(path.stat().st_size for path in (store / "segments").glob("*.seg")):
+            return
+        time.sleep(0.05)
+    raise AssertionError("nothing was committed in time")
+
+
+def kill_everything(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def kill_and_finish(folder: Path, design: PocketDesign, *, kills: int, seed: int) -> None:
+    study = small_study(folder, design)
+    undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
+    sftlab("run", study, "--store", undisturbed)
+    chance = random.Random(seed)
+    for _ in range(kills):
+        process = start(study, disturbed)
+        wait_for_records(disturbed, process)
+        time.sleep(chance.uniform(0.5, 6))
+        kill_everything(process)
+    sftlab("run", study, "--store", disturbed)
+    assert_equal_tables(study, undisturbed, disturbed)
+
+
+def test_killed_study_ends_in_equal_tables(tmp_path: Path) -> None:
+    kill_and_finish(tmp_path, SMALL, kills=1, seed=0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+def test_study_killed_three_times_ends_in_equal_tables(tmp_path: Path, seed: int) -> None:
+    design = PocketDesign(bases=SMALL.bases, samples=64, items=20)
+    kill_and_finish(tmp_path, design, kills=3, seed=seed)
+
+
+def test_interrupt_stops_cleanly_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    study, store = small_study(tmp_path), tmp_path / "store"
+    process = start(study, store)
+    wait_for_records(store, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "cells were done and are kept" in out
+    assert "Traceback" not in err
+    assert "cells done, 0 failed" in sftlab("run", study, "--store", store).stdout
+
+
+def test_second_process_on_the_same_store_is_refused(tmp_path: Path) -> None:
+    study, store = small_study(tmp_path), tmp_path / "store"
+    process = start(study, store)
+    try:
+        wait_for_records(store, process)
+        assert "another `sftlab run` is at work" in sftlab("run", study, "--store", store, code=2).stderr
+        status = json.loads(sftlab("status", study, "--store", store, "--json").stdout)
+        assert [note["pid"] for note in status["running"]] == [process.pid]
+    finally:
+        kill_everything(process)
+
+
+def test_killed_worker_costs_one_cell_and_the_next_run_mends_it(tmp_path: Path) -> None:
+    study, store = small_study(tmp_path), tmp_path / "store"
+    process = start(study, store)
+    wait_for_records(store, process)
+    workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    workers[0].kill()
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 1
+    assert "the worker process died" in out
+    assert "Traceback" not in err
+    assert "0 failed" in sftlab("run", study, "--store", store).stdout
+    assert set(table(study, "scores", store)["status"]) == {"done"}
+
+
+def test_one_broken_dataset_costs_only_its_cells(tmp_path: Path) -> None:
+    study, store = small_study(tmp_path), tmp_path / "store"
+    (facts,) = (tmp_path / "data").glob("facts.*")
+    long = "word " * 2000
+    facts.write_text(
+        "".join(json.dumps({"question": f"{number} {long}", "answer": "x"}) + "\n" for number in range(60))
+    )
+    study.write_text(study.read_text().replace(facts.name, "facts.jsonl"))
+    facts.rename(facts.with_name("facts.jsonl"))
+    answer = sftlab("run", study, "--store", store, code=1)
+    assert "Traceback" not in answer.stderr
+    runs = table(study, "runs", store)
+    assert set(runs.filter(runs["dataset"] == "facts")["status"]) == {"failed"}
+    assert set(runs.filter(runs["dataset"] == "arithmetic")["status"]) == {"done"}
+    assert runs.filter(runs["dataset"] == "facts")["reason"].is_not_null().all()
+    assert sftlab("report", study, "--store", store, "--out", tmp_path / "r.html").stdout
