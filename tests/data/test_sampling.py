@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import pytest
+from hypothesis import example as also
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -113,15 +114,20 @@ def test_single_dataset_gives_its_prefix():
 
 @settings(deadline=None, max_examples=60)
 @given(weights=st.lists(st.floats(0.01, 100), min_size=1, max_size=8), seed=seeds, samples=st.integers(1, 150))
+@also(weights=[50.0, 50.0, 50.0, 3.0, 1.0, 1.0], seed=0, samples=60)  # a part that is not yet due may not be served
+@also(
+    weights=[5.0, 20.0, 1.0, 1.0, 20.0, 20.0, 1.0], seed=0, samples=60
+)  # serving who is furthest behind is not enough
 def test_mixture_keeps_its_weights_at_every_length(weights, seed, samples):
     mixture = parts(*weights)
     drawn = draw(mixture, samples=samples, seed=seed)
     whole = sum(Fraction(str(weight)) for weight in weights)
+    furthest = 1 - Fraction(1, max(2 * len(weights) - 2, 1))
     given_so_far = dict.fromkeys((part.name for part in mixture), 0)
     for length, one in enumerate(drawn, start=1):
         given_so_far[one.dataset] += 1
         for part in mixture:
-            assert abs(given_so_far[part.name] - length * Fraction(str(part.weight)) / whole) < 1
+            assert abs(given_so_far[part.name] - length * Fraction(str(part.weight)) / whole) <= furthest
     for part in mixture:
         assert [one.example for one in drawn if one.dataset == part.name] == list(part.pool[: given_so_far[part.name]])
 
@@ -161,6 +167,11 @@ def test_more_samples_than_there_are_is_told():
         "the dataset mine holds 5 examples (without broken rows and those held out), but 6 samples were asked for: "
         "lower `samples`, or write `short: allow` to take what there is"
     )
+
+
+def test_exactly_as_many_samples_as_there_are_is_enough():
+    pool = numbered(5).examples
+    assert tuple(one.example for one in draw([Part("mine", pool)], samples=5, seed=0)) == pool
 
 
 def test_mixture_with_too_small_a_part_is_told():

@@ -60,6 +60,12 @@ def test_contradicting_answers_are_found():
     assert found[1].excerpts[0].text == "What? → That."
 
 
+def test_same_question_after_another_conversation_is_no_contradiction():
+    one, other = asked("Hello", "Good day, one."), asked("Hello", "Good day, one.")
+    rows = (*one, *asked("Name a city.", "Paris")), (*other, *asked("Name a river.", "The Nile"))
+    assert counts(*rows) == {}
+
+
 def test_plain_texts_do_not_contradict_each_other():
     assert counts((Turn("assistant", "once upon"),), (Turn("assistant", "a time"),)) == {}
 
