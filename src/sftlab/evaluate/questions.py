@@ -1,0 +1,131 @@
+"""A benchmark as token ids of one base, asked in one template; made once for as long as the base stays in memory."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from sftlab.benchmarks.item import Benchmark, Item
+from sftlab.lm.base import LoadedBase
+from sftlab.lm.encoding import encode_continuation, encode_prompt
+from sftlab.lm.likelihood import encode_pairs, prefix_id
+from sftlab.lm.request_tree import Ids, Request
+from sftlab.lm.templates import ResolvedTemplate, render_prompt, resolve_template
+from sftlab.study.declaration import Template
+
+MIN_NEW_TOKENS = 64
+"""New tokens that a context must have room for where the benchmark allows as many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One item as ids.
+
+    `continuations` are its choices, or its gold answer alone, and `answers` their texts without the delimiter;
+    `prompt_ids` is what an answer is generated from. Either is empty where no scorer asks for it.
+    """
+
+    item: Item
+    continuations: tuple[Request, ...]
+    answers: tuple[str, ...]
+    prompt_ids: Ids
+
+    @property
+    def num_bytes(self) -> tuple[int, ...]:
+        """UTF-8 bytes of each answer."""
+        return tuple(len(answer.encode()) for answer in self.answers)
+
+    def likelihood_obstacle(self, context_length: int) -> str | None:
+        """Why the item cannot be scored by likelihood, or None where it can."""
+        longest = max(request.num_inputs for request in self.continuations)
+        if longest > context_length:
+            return f"{longest} tokens do not fit the context of {context_length}"
+        if min(self.num_bytes) == 0 or any(len(request.continuation_ids) == 0 for request in self.continuations):
+            return "an answer has no text"
+        return None
+
+    def generation_obstacle(self, context_length: int, max_new_tokens: int) -> str | None:
+        """Why no answer can be generated, or None where one can.
+
+        A prompt must leave room for `max_new_tokens`, or for 64 where those are more.
+        """
+        needed = len(self.prompt_ids) + min(max_new_tokens, MIN_NEW_TOKENS)
+        return f"{needed} tokens do not fit the context of {context_length}" if needed > context_length else None
+
+
+_OF_BASE: "WeakKeyDictionary[LoadedBase, dict[tuple[str, str], tuple[Question, ...]]]" = WeakKeyDictionary()
+
+
+def questions(
+    base: LoadedBase, benchmark: Benchmark, template: Literal["plain"] | Template
+) -> tuple[tuple[Question, ...], tuple[str, ...]]:
+    """The items of a benchmark in ids, and the texts that end a generated answer.
+
+    `plain` puts context and continuation together as lm-evaluation-harness does. A template puts the context where
+    training had the instruction and the continuation, without the benchmark's delimiter, where it had the response
+    (lm-evaluation-harness drops the delimiter under a chat template too); the token that ends the assistant's turn then
+    ends an answer as well.
+    """
+    resolved = template if template == "plain" else resolve_template(template, base.tokenizer)
+    source = "plain" if resolved == "plain" else f"{resolved.name}\n{resolved.source}"
+    known = _OF_BASE.setdefault(base, {})
+    key = (_content_digest(benchmark), source)
+    if key not in known:
+        known[key] = _encoded(base, benchmark, resolved)
+    end = None if resolved == "plain" else resolved.end_of_turn
+    return known[key], (*benchmark.stops, *([end] if end else []))
+
+
+def _content_digest(benchmark: Benchmark) -> str:
+    content = hashlib.sha256(repr((benchmark.scorers, benchmark.delimiter)).encode())
+    for item in benchmark.items:
+        content.update(repr(item).encode())
+    return content.hexdigest()
+
+
+def _encoded(
+    base: LoadedBase, benchmark: Benchmark, template: ResolvedTemplate | Literal["plain"]
+) -> tuple[Question, ...]:
+    items = benchmark.items
+    answers = [(item.choices or item.gold[:1]) if "likelihood" in benchmark.scorers else () for item in items]
+    pairs = [(item.context, answer) for item, texts in zip(items, answers, strict=True) for answer in texts]
+    requests = iter(_requests(base, pairs, benchmark.delimiter, template))
+    return tuple(
+        Question(
+            item,
+            tuple(next(requests) for _ in texts),
+            tuple(text.removeprefix(benchmark.delimiter) for text in texts),
+            _prompt(base, item.context, template) if "generative" in benchmark.scorers else np.empty(0, np.int32),
+        )
+        for item, texts in zip(items, answers, strict=True)
+    )
+
+
+def _requests(
+    base: LoadedBase,
+    pairs: Sequence[tuple[str, str]],
+    delimiter: str,
+    template: ResolvedTemplate | Literal["plain"],
+) -> list[Request]:
+    if template == "plain":
+        return encode_pairs(base, pairs)
+    requests = []
+    for context, continuation in pairs:
+        parted = encode_continuation(
+            base.base_tokenizer, render_prompt(context, template), continuation.removeprefix(delimiter)
+        )
+        requests.append(
+            Request(np.array(parted.prompt_ids, dtype=np.int32), np.array(parted.continuation_ids, dtype=np.int32))
+        )
+    return requests
+
+
+def _prompt(base: LoadedBase, context: str, template: ResolvedTemplate | Literal["plain"]) -> Ids:
+    if template == "plain":
+        ids = base.base_tokenizer.encode_text(context)
+    else:
+        ids = encode_prompt(base.base_tokenizer, render_prompt(context, template))
+    return np.array(ids or [prefix_id(base)], dtype=np.int32)

@@ -1,0 +1,170 @@
+"""One checkpoint on one benchmark: from the model in memory to a score for every item."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from sftlab.benchmarks.item import Benchmark, Scorer
+from sftlab.errors import ModelError
+from sftlab.evaluate.item_rows import (
+    EXACT_MATCH,
+    Row,
+    generative_rows,
+    item_frame,
+    likelihood_metrics,
+    likelihood_rows,
+    unfit_rows,
+)
+from sftlab.evaluate.questions import Question, questions
+from sftlab.lm.base import LoadedBase
+from sftlab.lm.generation import generate_greedy
+from sftlab.lm.likelihood import continuation_log_likelihoods
+from sftlab.study.declaration import Template
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How a benchmark is asked, in batches of how many padded tokens, and who is told the share done."""
+
+    template: Literal["plain"] | Template
+    max_batch_tokens: int
+    on_progress: Callable[[float], None] = lambda _: None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """`result`: status (done, or unfit where nothing can be asked), reason, and counts; `rows`: the frame `items`."""
+
+    result: Mapping[str, Any]
+    rows: Mapping[str, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What one scorer found: rows, what could not be asked and why, answers that could not be read, and its size."""
+
+    rows: list[Row]
+    obstacles: dict[str, str]
+    unparsed: int
+    requests: int
+    tokens: int
+    capped: int = 0
+
+
+def score_benchmark(base: LoadedBase, benchmark: Benchmark, *, options: ScoreOptions) -> Scored:
+    """Score what a base holds now on every item, by each of the benchmark's scorers.
+
+    Rows: one for each item, scorer and metric (`likelihood_rows` says which). An item that does not fit the model's
+    context is never cut: its rows have status `unfit` and no score. Counts in the result: `items`, `unfit_items` (under
+    any scorer), `unparsed` by scorer, `capped_items` (fewer new tokens allowed than the benchmark says, because the
+    context ends), `requests` and `tokens` (of prompts and continuations; generated ones are not counted),
+    `wall_seconds`. Raises ModelError where the model's log-likelihoods are not finite numbers.
+    """
+    start = time.monotonic()
+    asked_items, stops = questions(base, benchmark, options.template)
+    found: dict[Scorer, _Asked] = {}
+    for place, scorer in enumerate(benchmark.scorers):
+
+        def progress(share: float, place: int = place) -> None:
+            options.on_progress((place + share) / len(benchmark.scorers))
+
+        inner = ScoreOptions(options.template, options.max_batch_tokens, progress)
+        if scorer == "likelihood":
+            found[scorer] = _by_likelihood(base, asked_items, inner)
+        else:
+            found[scorer] = _by_generation(base, benchmark, asked_items, stops=stops, options=inner)
+    frame = item_frame([row for asked in found.values() for row in asked.rows])
+    obstacles = {item: reason for asked in found.values() for item, reason in asked.obstacles.items()}
+    done = bool((frame["status"] == "done").any())
+    result = {
+        "status": "done" if done else "unfit",
+        "reason": None if done else _nothing_fits(obstacles),
+        "items": len(benchmark.items),
+        "unfit_items": len(obstacles),
+        "capped_items": sum(asked.capped for asked in found.values()),
+        "unparsed": {scorer: asked.unparsed for scorer, asked in found.items()},
+        "requests": sum(asked.requests for asked in found.values()),
+        "tokens": sum(asked.tokens for asked in found.values()),
+        "wall_seconds": time.monotonic() - start,
+    }
+    return Scored(result, {"items": frame})
+
+
+def _nothing_fits(obstacles: Mapping[str, str]) -> str:
+    if not obstacles:
+        return "the benchmark has no items"
+    item, reason = next(iter(obstacles.items()))
+    return f"none of {len(obstacles)} items can be asked: of item {item}, {reason}"
+
+
+def _by_likelihood(base: LoadedBase, asked_items: Sequence[Question], options: ScoreOptions) -> _Asked:
+    obstacles = [question.likelihood_obstacle(base.context_length) for question in asked_items]
+    fitting = [question for question, obstacle in zip(asked_items, obstacles, strict=True) if obstacle is None]
+    requests = [request for question in fitting for request in question.continuations]
+    scored = continuation_log_likelihoods(
+        base, requests, max_batch_tokens=options.max_batch_tokens, on_progress=options.on_progress
+    )
+    if not np.isfinite(scored.log_likelihood).all():
+        raise ModelError(
+            f"the log-likelihoods of {base.holding or base.name} are not finite: its weights may have diverged"
+        )
+    ends = np.cumsum([len(question.continuations) for question in fitting])
+    log_likelihoods = iter(np.split(scored.log_likelihood, ends[:-1]))
+    rows: list[Row] = []
+    for question, obstacle in zip(asked_items, obstacles, strict=True):
+        if obstacle is None:
+            rows.extend(likelihood_rows(question, next(log_likelihoods)))
+        else:
+            rows.extend(unfit_rows(question.item, "likelihood", likelihood_metrics(question.item)))
+    num_tokens = sum(request.num_inputs + 1 for request in requests)
+    return _Asked(rows, _named(asked_items, obstacles), 0, len(requests), num_tokens)
+
+
+def _by_generation(
+    base: LoadedBase,
+    benchmark: Benchmark,
+    asked_items: Sequence[Question],
+    *,
+    stops: tuple[str, ...],
+    options: ScoreOptions,
+) -> _Asked:
+    assert benchmark.read is not None, "a benchmark with generated answers says how they are read"
+    limit = benchmark.max_new_tokens
+    obstacles = [question.generation_obstacle(base.context_length, limit) for question in asked_items]
+    fitting = [question for question, obstacle in zip(asked_items, obstacles, strict=True) if obstacle is None]
+    prompts = [question.prompt_ids for question in fitting]
+    texts = generate_greedy(
+        base,
+        prompts,
+        max_new_tokens=limit,
+        stops=stops,
+        max_batch_tokens=options.max_batch_tokens,
+        on_progress=options.on_progress,
+    )
+    readings = [benchmark.read(question.item, text) for question, text in zip(fitting, texts, strict=True)]
+    read_rows = [generative_rows(question.item, one) for question, one in zip(fitting, readings, strict=True)]
+    metrics = [row["metric"] for row in read_rows[0]] if read_rows else [EXACT_MATCH]
+    in_turn = iter(read_rows)
+    rows: list[Row] = []
+    for question, obstacle in zip(asked_items, obstacles, strict=True):
+        rows.extend(next(in_turn) if obstacle is None else unfit_rows(question.item, "generative", metrics))
+    return _Asked(
+        rows,
+        _named(asked_items, obstacles),
+        sum(not reading.parsed for reading in readings),
+        len(prompts),
+        sum(map(len, prompts)),
+        sum(len(prompt) + limit > base.context_length for prompt in prompts),
+    )
+
+
+def _named(asked_items: Sequence[Question], obstacles: Sequence[str | None]) -> dict[str, str]:
+    return {
+        question.item.item: obstacle
+        for question, obstacle in zip(asked_items, obstacles, strict=True)
+        if obstacle is not None
+    }

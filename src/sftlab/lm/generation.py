@@ -1,0 +1,192 @@
+"""Greedy decoding in batches.
+
+Legend: B = rows still being written, T = prompt tokens (padded on the left).
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sftlab.lm.base import LoadedBase
+from sftlab.lm.memory import run_within_memory
+
+STOP_MARGIN = 4
+"""Tokens decoded beyond those that a stop text can span: the first decoded one may lose its leading space."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a row ends with: an end token, or a stop text."""
+
+    end_ids: frozenset[int]
+    stops: tuple[str, ...]
+
+    @property
+    def window(self) -> int:
+        """Last tokens among which a stop text that was just completed lies whole."""
+        return max((len(stop.encode()) for stop in self.stops), default=0) + STOP_MARGIN
+
+
+@dataclass(eq=False)
+class Writing:
+    """One prompt and the tokens written after it; `limit` is how many may be."""
+
+    number: int
+    prompt_ids: NDArray[np.int64]
+    limit: int
+    written: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class WritingBatch:
+    """Prompts that are continued together."""
+
+    rows: tuple[Writing, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens whose keys and values are kept when every row is written to its limit."""
+        return len(self.rows) * max(len(row.prompt_ids) + row.limit for row in self.rows)
+
+    def halves(self) -> tuple[Self, ...]:
+        """The same prompts in two batches; none where there is one."""
+        middle = len(self.rows) // 2
+        return (type(self)(self.rows[:middle]), type(self)(self.rows[middle:])) if middle else ()
+
+
+def generate_greedy(
+    base: LoadedBase,
+    prompts: Sequence[Sequence[int] | NDArray[np.int32]],
+    *,
+    max_new_tokens: int,
+    stops: tuple[str, ...] = (),
+    max_batch_tokens: int,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> list[str]:
+    """The likeliest token, again and again, after each prompt: the texts written, in the order of the prompts.
+
+    A text ends before the base's end-of-sequence token or those its generation settings name; before the first of
+    `stops`, be it text or the name of a special token; after `max_new_tokens`; or where the model's context is full.
+    Nothing else of the model's generation settings counts (no sampling, no penalties). `on_progress` is told the share
+    of prompts done. Raises ModelError where one prompt alone does not fit in memory.
+    """
+    special = base.base_tokenizer.special_tokens
+    end_ids = frozenset({*_end_ids(base), *(special[stop] for stop in stops if stop in special)})
+    ending = Ending(end_ids, tuple(stop for stop in stops if stop))
+    rows = []
+    for number, prompt in enumerate(prompts):
+        assert 0 < len(prompt) <= base.context_length
+        limit = min(max_new_tokens, base.context_length - len(prompt))
+        rows.append(Writing(number, np.asarray(prompt, dtype=np.int64), limit))
+    texts = [""] * len(rows)
+    num_done = 0
+
+    def run(batch: WritingBatch) -> None:
+        nonlocal num_done
+        for row in batch.rows:
+            row.written.clear()
+        _write(base, batch.rows, ending)
+        for row in batch.rows:
+            texts[row.number] = _text(base, row.written, ending)
+        num_done += len(batch.rows)
+        on_progress(num_done / len(rows))
+
+    training = base.model.training
+    base.model.eval()
+    with torch.inference_mode():
+        run_within_memory(_batches(rows, max_batch_tokens, padded=_takes(base, "position_ids")), run)
+    base.model.train(training)
+    return texts
+
+
+def _end_ids(base: LoadedBase) -> set[int]:
+    named = getattr(base.model.generation_config, "eos_token_id", None)
+    return {base.eos_id, *(named if isinstance(named, list) else [] if named is None else [named])}
+
+
+def _takes(base: LoadedBase, argument: str) -> bool:
+    return argument in inspect.signature(base.model.forward).parameters
+
+
+def _batches(rows: Sequence[Writing], max_tokens: int, *, padded: bool) -> Iterator[WritingBatch]:
+    """Rows of like length together; of equal length only, where the model cannot be told positions behind padding."""
+    longest_first = sorted(rows, key=lambda row: len(row.prompt_ids), reverse=True)
+    batch: list[Writing] = []
+    for row in longest_first:
+        fits = WritingBatch((*batch, row)).num_tokens <= max_tokens
+        if batch and not (fits and (padded or len(row.prompt_ids) == len(batch[0].prompt_ids))):
+            yield WritingBatch(tuple(batch))
+            batch = []
+        batch.append(row)
+    if batch:
+        yield WritingBatch(tuple(batch))
+
+
+def _write(base: LoadedBase, rows: Sequence[Writing], ending: Ending) -> None:
+    """Write after every prompt until all are done; rows that are done leave the batch."""
+    longest = max(len(row.prompt_ids) for row in rows)
+    ids = np.full((len(rows), longest), base.pad_id, dtype=np.int64)
+    real = np.zeros(ids.shape, dtype=np.int64)
+    for place, row in enumerate(rows):
+        ids[place, longest - len(row.prompt_ids) :] = row.prompt_ids
+        real[place, longest - len(row.prompt_ids) :] = 1
+    ids_BT, mask_BT = (torch.from_numpy(array).to(base.device) for array in (ids, real))
+    cache: Any = None
+    active = [row for row in rows if row.limit > 0]
+    while active:
+        logits_B, cache = _next_logits(base, ids_BT, mask_BT, cache)
+        chosen = logits_B.argmax(1)
+        for row, token in zip(active, chosen.tolist(), strict=True):
+            row.written.append(token)
+        going = [place for place, row in enumerate(active) if not _is_done(base, row, ending)]
+        if len(going) < len(active):
+            if not going:
+                return
+            active = [active[place] for place in going]
+            kept = torch.tensor(going, device=base.device)
+            chosen, mask_BT = chosen[kept], mask_BT[kept]
+            cache.batch_select_indices(kept)
+        ids_BT = chosen[:, None]
+        mask_BT = torch.cat([mask_BT, torch.ones_like(ids_BT)], dim=1)
+
+
+def _next_logits(base: LoadedBase, ids_BT: Tensor, mask_BT: Tensor, cache: object) -> tuple[Tensor, object]:
+    inputs: dict[str, Any] = {"input_ids": ids_BT, "attention_mask": mask_BT, "past_key_values": cache}
+    if _takes(base, "position_ids"):
+        positions = (mask_BT.cumsum(1) - 1).clamp(min=0)
+        inputs["position_ids"] = positions[:, -ids_BT.shape[1] :]
+    if _takes(base, "logits_to_keep"):
+        inputs["logits_to_keep"] = 1
+    with base.computing():
+        out = base.model(**inputs, use_cache=True)
+    return out.logits[:, -1].float(), out.past_key_values
+
+
+def _is_done(base: LoadedBase, row: Writing, ending: Ending) -> bool:
+    if row.written[-1] in ending.end_ids or len(row.written) >= row.limit:
+        return True
+    if not ending.stops:
+        return False
+    tail = _decoded(base, row.written[-ending.window :])
+    if not any(stop in tail for stop in ending.stops):
+        return False
+    whole = _decoded(base, row.written)
+    return any(stop in whole for stop in ending.stops)
+
+
+def _text(base: LoadedBase, written: Sequence[int], ending: Ending) -> str:
+    """What was written, cut before the end token and before the first stop text."""
+    end = next((place for place, token in enumerate(written) if token in ending.end_ids), len(written))
+    text = _decoded(base, written[:end])
+    return text[: min((found for stop in ending.stops if (found := text.find(stop)) >= 0), default=len(text))]
+
+
+def _decoded(base: LoadedBase, ids: Sequence[int]) -> str:
+    text: str = base.tokenizer.decode(ids, skip_special_tokens=True)
+    return text

@@ -1,0 +1,244 @@
+"""Log-likelihoods of continuations, as lm-evaluation-harness defines them, with every prompt computed once.
+
+Legend: N = requests, B = rows of a forward pass, S = their tokens (padded on the right), P = tokens of the prefix that
+they share, L = labels.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sftlab.lm.base import LoadedBase
+from sftlab.lm.memory import run_within_memory
+from sftlab.lm.request_tree import (
+    Branch,
+    Ids,
+    Request,
+    Row,
+    RowBatch,
+    RowTokens,
+    attends,
+    num_common,
+    row_batches,
+    row_tokens,
+)
+from sftlab.lm.token_loss import CHUNK_LOGITS, has_plain_head
+from sftlab.lm.tokenizer import Segment
+
+__all__ = ["LogLikelihoods", "Request", "continuation_log_likelihoods", "encode_pair", "encode_pairs"]
+
+
+@dataclass(frozen=True, eq=False)
+class LogLikelihoods:
+    """Of each of the N requests: its log-probability in nats, whether greedy decoding writes it, its tokens' number."""
+
+    log_likelihood: NDArray[np.float64]
+    is_greedy: NDArray[np.bool_]
+    num_tokens: NDArray[np.int64]
+
+
+def encode_pair(base: LoadedBase, context: str, continuation: str) -> Request:
+    """Ids of a continuation and its context; see `encode_pairs`."""
+    return encode_pairs(base, [(context, continuation)])[0]
+
+
+def encode_pairs(base: LoadedBase, pairs: Sequence[tuple[str, str]]) -> list[Request]:
+    """Ids of (context, continuation) pairs, parted as lm-evaluation-harness does.
+
+    White space that ends the context is moved to the continuation; both are encoded as one text, and the continuation
+    begins where its ids leave those of the context alone. The beginning-of-sequence id stands in front where the
+    tokenizer puts it. A continuation that nothing precedes is predicted from the beginning-of-sequence id, or the
+    end-of-sequence id where there is none. Text never becomes special tokens, here unlike there. `continuation_ids` may
+    come out empty.
+    """
+    parted = [(context.rstrip(), context[len(context.rstrip()) :] + continuation) for context, continuation in pairs]
+    contexts = list(dict.fromkeys(context for context, _ in parted))
+    alone = dict(zip(contexts, _encoded(base, contexts), strict=True))
+    wholes = _encoded(base, [context + continuation for context, continuation in parted])
+    requests = []
+    for (context, _), whole in zip(parted, wholes, strict=True):
+        boundary = num_common(alone[context], whole)
+        if boundary == 0:
+            requests.append(Request(np.array([prefix_id(base)], dtype=np.int32), whole))
+        else:
+            requests.append(Request(whole[:boundary], whole[boundary:]))
+    return requests
+
+
+def prefix_id(base: LoadedBase) -> int:
+    """The id that stands before a text with nothing before it."""
+    if base.bos_id is not None:
+        return base.bos_id
+    bos = base.tokenizer.bos_token_id
+    return int(bos) if bos is not None else base.eos_id
+
+
+def _encoded(base: LoadedBase, texts: Sequence[str]) -> list[Ids]:
+    return [tokens.ids for tokens in base.base_tokenizer.encode([[Segment(text)] for text in texts])]
+
+
+def continuation_log_likelihoods(
+    base: LoadedBase,
+    requests: Sequence[Request],
+    *,
+    max_batch_tokens: int,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> LogLikelihoods:
+    """Log-likelihood of every continuation given its context, in the order of the requests.
+
+    `on_progress` is told the share done. Sums are float64 over float32 log-probabilities; in float32 they depend on
+    batching and order by less than 1e-5 of their size. Batches that do not fit in memory are halved; raises ModelError
+    where one row alone does not fit. Every request must fit the model's context (`Request.num_inputs`).
+    """
+    scoring = _Scoring(base, len(requests))
+    batches = row_batches(requests, max_tokens=max_batch_tokens, shares=_shares_prompts(base))
+
+    def run(batch: RowBatch) -> None:
+        scoring.run(batch)
+        on_progress(scoring.num_done / len(requests))
+
+    training = base.model.training
+    base.model.eval()
+    with torch.inference_mode():
+        run_within_memory(batches, run)
+    base.model.train(training)
+    num_tokens = np.array([len(request.continuation_ids) for request in requests], dtype=np.int64)
+    return LogLikelihoods(scoring.log_likelihood_N, scoring.is_greedy_N, num_tokens)
+
+
+class _Scoring:
+    """Sums as they grow, and the prefix that is in memory."""
+
+    def __init__(self, base: LoadedBase, num_requests: int) -> None:
+        self.log_likelihood_N = np.zeros(num_requests)
+        self.is_greedy_N = np.ones(num_requests, dtype=np.bool_)
+        self.num_done = 0
+        self._base = base
+        self._plain_head = has_plain_head(base)
+        self._prefix: tuple[bytes, Any] = (b"", None)
+
+    def run(self, batch: RowBatch) -> None:
+        """Compute one batch and add what it says; on failure nothing is added."""
+        tokens = [row_tokens(row, len(batch.prefix_ids)) for row in batch.rows]
+        width = max(len(one.ids) for one in tokens)
+        predicted_from = np.concatenate([row * width + one.predicted_from for row, one in enumerate(tokens)])
+        labels = np.concatenate([one.labels for one in tokens])
+        requests = np.concatenate([one.requests for one in tokens])
+        inputs = _inputs(self._base, batch, tokens, width)
+        inputs["past_key_values"] = self._prefix_cache(batch.prefix_ids)
+        log_probability_L, greedy_L = self._log_probabilities(inputs, predicted_from, labels)
+        np.add.at(self.log_likelihood_N, requests, log_probability_L)
+        np.logical_and.at(self.is_greedy_N, requests, greedy_L)
+        self.num_done += sum(len(row.branches) for row in batch.rows)
+
+    def _prefix_cache(self, prefix_ids: Ids) -> Any:  # noqa: ANN401 - a transformers cache
+        if len(prefix_ids) == 0:
+            return None
+        key = prefix_ids.tobytes()
+        if self._prefix[0] != key:
+            self._prefix = (b"", None)
+            self._prefix = (key, _prefix_cache(self._base, prefix_ids))
+        return self._prefix[1]
+
+    def _log_probabilities(
+        self, inputs: Mapping[str, Any], predicted_from: NDArray[np.int64], labels: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        base = self._base
+        from_L, label_L = (torch.from_numpy(array).to(base.device) for array in (predicted_from, labels))
+        with base.computing():
+            if not self._plain_head:
+                return _judged(base.model(**inputs).logits.flatten(0, 1)[from_L], label_L)
+            hidden: Tensor = base.model.base_model(**inputs).last_hidden_state.flatten(0, 1)[from_L]
+            head = base.model.get_output_embeddings()
+            chunk = max(1, CHUNK_LOGITS // head.weight.shape[0])
+            pieces = zip(torch.split(hidden, chunk), torch.split(label_L, chunk), strict=True)
+            judged = [_judged(head(part), label) for part, label in pieces]
+        return np.concatenate([one for one, _ in judged]), np.concatenate([other for _, other in judged])
+
+
+def _judged(logits: Tensor, label_L: Tensor) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Log-probability of each label, and whether it is the likeliest token."""
+    logits = logits.float()
+    chosen = logits.gather(1, label_L[:, None])[:, 0] - logits.logsumexp(1)
+    return chosen.double().cpu().numpy(), (logits.argmax(1) == label_L).cpu().numpy()
+
+
+def _inputs(base: LoadedBase, batch: RowBatch, tokens: Sequence[RowTokens], width: int) -> dict[str, Any]:
+    """Arguments of the forward pass; positions and mask only where branches must be kept apart.
+
+    Otherwise causal attention alone is right: no token sees the padding to the right of it.
+    """
+    ids = np.full((len(tokens), width), base.pad_id, dtype=np.int64)
+    for row, one in enumerate(tokens):
+        ids[row, : len(one.ids)] = one.ids
+    inputs: dict[str, Any] = {"input_ids": torch.from_numpy(ids).to(base.device), "use_cache": False}
+    if not any(row.forks for row in batch.rows):
+        return inputs
+    num_prefix = len(batch.prefix_ids)
+    positions = np.full(ids.shape, num_prefix, dtype=np.int64)
+    seen = np.zeros((*ids.shape, width), dtype=np.bool_)
+    seen[:, np.arange(width), np.arange(width)] = True
+    for row, one in enumerate(tokens):
+        length = len(one.ids)
+        positions[row, :length] = one.positions
+        seen[row, :length, :length] = attends(one)
+    dtype = base.model.dtype
+    mask = torch.zeros((len(tokens), 1, width, num_prefix + width), dtype=dtype, device=base.device)
+    hidden = torch.from_numpy(~seen).to(base.device)
+    mask[:, 0, :, num_prefix:].masked_fill_(hidden, torch.finfo(dtype).min)
+    inputs.update(position_ids=torch.from_numpy(positions).to(base.device), attention_mask=mask)
+    return inputs
+
+
+def _prefix_cache(base: LoadedBase, prefix_ids: Ids) -> Any:  # noqa: ANN401 - a transformers cache
+    from sftlab.lm.prefix_cache import lent_cache
+
+    ids = torch.from_numpy(prefix_ids.astype(np.int64)).to(base.device)
+    with base.computing():
+        return lent_cache(base.model.base_model(input_ids=ids[None], use_cache=True).past_key_values)
+
+
+_SHARES: "WeakKeyDictionary[LoadedBase, bool]" = WeakKeyDictionary()
+
+
+def _shares_prompts(base: LoadedBase) -> bool:
+    """Whether branches and lent prefixes give what separate rows give; found by trying, once for each base.
+
+    False for models whose attention is not of all tokens to all (sliding windows, recurrent states) or that take
+    positions from the place in the row.
+    """
+    if base not in _SHARES:
+        with torch.inference_mode():
+            _SHARES[base] = _shares_in_trial(base)
+    return _SHARES[base]
+
+
+def _shares_in_trial(base: LoadedBase) -> bool:
+    context = np.arange(6, dtype=np.int32)
+    branches = [np.array(ids, dtype=np.int32) for ids in ([1, 2, 3], [4, 5, 4, 3])]
+    prefix = context[:3]
+    try:
+        cache = _prefix_cache(base, prefix)
+        if cache is None:
+            return False
+        row = Row(context, tuple(Branch(number, ids) for number, ids in enumerate(branches)))
+        tokens = row_tokens(row, len(prefix))
+        inputs = _inputs(base, RowBatch(prefix, (row,)), [tokens], len(tokens.ids))
+        with base.computing():
+            together = base.model.base_model(**inputs, past_key_values=cache).last_hidden_state[0]
+            for number, branch in enumerate(branches, start=1):
+                ids = torch.from_numpy(np.concatenate([context, branch[:-1]]).astype(np.int64)).to(base.device)
+                apart = base.model.base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0, len(prefix) :]
+                own = torch.from_numpy((tokens.branch == 0) | (tokens.branch == number)).to(base.device)
+                tolerance = 1e-4 if apart.dtype == torch.float32 and base.precision.compute == "float32" else 0.05
+                if float((together[own] - apart).abs().max()) > tolerance * float(apart.abs().max()):
+                    return False
+    except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
+        return False
+    return True

@@ -1,0 +1,205 @@
+"""Which forward passes answer a set of requests, so that no prompt is computed twice.
+
+Requests with one context (the choices of a question) are one row: the context, then every continuation as a branch of
+its own. Rows whose contexts begin alike (the same worked examples) are computed after that beginning, which is computed
+once and lent to all of them as keys and values.
+
+Legend: S = tokens of a row after the shared prefix. Token ids are int32.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int32]
+MIN_PREFIX = 16
+"""Tokens below which a common beginning is not worth a pass of its own."""
+CACHED_COST = 4
+"""Cached tokens of the prefix that are counted as one token of a row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Token ids of a continuation and of what stands before it; neither is empty."""
+
+    context_ids: Ids
+    continuation_ids: Ids
+
+    @property
+    def num_inputs(self) -> int:
+        """Positions that a model needs to predict it: all tokens but the last."""
+        return len(self.context_ids) + len(self.continuation_ids) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A continuation of a row's context; `request` is its place among all requests."""
+
+    request: int
+    ids: Ids
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A context and continuations of it. The last token of a continuation is predicted, never read."""
+
+    context_ids: Ids
+    branches: tuple[Branch, ...]
+
+    @cached_property
+    def length(self) -> int:
+        """Tokens that are read: the context and all branches but for their last tokens."""
+        return len(self.context_ids) + sum(len(branch.ids) - 1 for branch in self.branches)
+
+    @property
+    def forks(self) -> bool:
+        """Whether more than one branch is read, so that attention must keep them apart."""
+        return sum(len(branch.ids) > 1 for branch in self.branches) > 1
+
+
+@dataclass(frozen=True, eq=False)
+class RowBatch:
+    """Rows of one forward pass, after a prefix (maybe empty) that all their contexts begin with."""
+
+    prefix_ids: Ids
+    rows: tuple[Row, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        """Padded tokens, and the share of what is read from the prefix."""
+        longest = max(row.length for row in self.rows) - len(self.prefix_ids)
+        return len(self.rows) * (longest + len(self.prefix_ids) // CACHED_COST)
+
+    def halves(self) -> tuple[Self, ...]:
+        """The same rows in two batches; none where there is one row."""
+        middle = len(self.rows) // 2
+        if middle == 0:
+            return ()
+        parts = self.rows[:middle], self.rows[middle:]
+        return tuple(type(self)(self.prefix_ids, part) for part in parts)
+
+
+@dataclass(frozen=True, eq=False)
+class RowTokens:
+    """A row laid out: ids, positions and branch (0 = context, else 1, 2, ...) of its S tokens, and its labels.
+
+    Label l is token `labels[l]` of request `requests[l]`, predicted from token `predicted_from[l]` of the row.
+    """
+
+    ids: Ids
+    positions: NDArray[np.int64]
+    branch: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    predicted_from: NDArray[np.int64]
+    requests: NDArray[np.int64]
+
+
+def row_tokens(row: Row, num_prefix: int) -> RowTokens:
+    """The tokens of a row after the first `num_prefix` ones of its context."""
+    ids, positions, branch = [row.context_ids[num_prefix:]], [np.arange(num_prefix, len(row.context_ids))], []
+    branch.append(np.zeros(len(ids[0]), dtype=np.int64))
+    last, end = len(ids[0]) - 1, len(ids[0])
+    labels, predicted_from, requests = [], [], []
+    for number, one in enumerate(row.branches, start=1):
+        read = len(one.ids) - 1
+        ids.append(one.ids[:read])
+        positions.append(np.arange(read) + len(row.context_ids))
+        branch.append(np.full(read, number))
+        labels.append(one.ids.astype(np.int64))
+        predicted_from.append(np.concatenate([[last], np.arange(end, end + read)]))
+        requests.append(np.full(len(one.ids), one.request))
+        end += read
+    return RowTokens(*(np.concatenate(parts) for parts in (ids, positions, branch, labels, predicted_from, requests)))
+
+
+def attends(tokens: RowTokens) -> NDArray[np.bool_]:
+    """S x S: whether a token (row) sees another (column): what came before it in the context and in its own branch."""
+    branch = tokens.branch
+    visible: NDArray[np.bool_] = np.tril((branch[None, :] == 0) | (branch[None, :] == branch[:, None]))
+    return visible
+
+
+def row_batches(requests: Sequence[Request], *, max_tokens: int, shares: bool) -> list[RowBatch]:
+    """Batches of at most `max_tokens` (or of one row) that answer all requests, longest rows first.
+
+    Without `shares` every row has at most one branch that is read and no batch has a prefix.
+    """
+    rows = [row for row in _rows(requests) for row in ([row] if shares else _apart(row))]
+    alone: list[Row] = []
+    groups: list[tuple[Ids, list[Row]]] = []
+    for group, shared in _groups(rows) if shares else ():
+        if shared >= MIN_PREFIX and (len(group) - 1) * shared >= max_tokens // 8:
+            groups.append((group[0].context_ids[:shared], group))
+        else:
+            alone.extend(group)
+    groups.append((np.empty(0, dtype=np.int32), alone if shares else rows))
+    batches = [list(_filled(prefix, group, max_tokens)) for prefix, group in groups]
+    # Batches of one prefix stay together: it is computed when the first of them comes.
+    return [batch for group in sorted(batches, key=_longest, reverse=True) for batch in group]
+
+
+def _rows(requests: Sequence[Request]) -> list[Row]:
+    by_context: dict[bytes, list[Branch]] = {}
+    for number, request in enumerate(requests):
+        assert len(request.context_ids) > 0
+        assert len(request.continuation_ids) > 0
+        branch = Branch(number, request.continuation_ids)
+        by_context.setdefault(request.context_ids.tobytes(), []).append(branch)
+    # In the order of their bytes, contexts that begin alike are neighbours.
+    return [Row(np.frombuffer(key, dtype=np.int32), tuple(by_context[key])) for key in sorted(by_context)]
+
+
+def _apart(row: Row) -> list[Row]:
+    longest_first = sorted(row.branches, key=lambda branch: len(branch.ids), reverse=True)
+    short = tuple(branch for branch in longest_first[1:] if len(branch.ids) == 1)
+    first = Row(row.context_ids, (longest_first[0], *short))
+    return [first, *(Row(row.context_ids, (branch,)) for branch in longest_first[1:] if len(branch.ids) > 1)]
+
+
+def _groups(rows: Sequence[Row]) -> Iterator[tuple[list[Row], int]]:
+    """Neighbours that begin alike, with the number of tokens they share; the last of a context is never shared.
+
+    A row joins where that saves more than it costs the rows before it and keeps from the row after it.
+    """
+    common = [num_common(one.context_ids, other.context_ids) for one, other in itertools.pairwise(rows)]
+    start, shared = 0, 0
+    for place in range(len(rows)):
+        if place == start:
+            shared = len(rows[place].context_ids) - 1
+            continue
+        with_it = min(shared, common[place - 1], len(rows[place].context_ids) - 1)
+        joined_later = max(0, common[place] - with_it) if place + 1 < len(rows) else 0
+        members = place - start
+        if members * with_it >= (members - 1) * shared + joined_later:
+            shared = with_it
+        else:
+            yield list(rows[start:place]), shared
+            start, shared = place, len(rows[place].context_ids) - 1
+    if rows:
+        yield list(rows[start:]), shared
+
+
+def num_common(one: Ids, other: Ids) -> int:
+    """Tokens with which both begin."""
+    length = min(len(one), len(other))
+    different = np.flatnonzero(one[:length] != other[:length])
+    return int(different[0]) if len(different) else length
+
+
+def _filled(prefix_ids: Ids, rows: Sequence[Row], max_tokens: int) -> Iterator[RowBatch]:
+    longest_first = sorted(rows, key=lambda row: row.length, reverse=True)
+    start = 0
+    while start < len(longest_first):
+        row_cost = longest_first[start].length - len(prefix_ids) + len(prefix_ids) // CACHED_COST
+        size = max(1, max_tokens // row_cost)
+        yield RowBatch(prefix_ids, tuple(longest_first[start : start + size]))
+        start += size
+
+
+def _longest(batches: Sequence[RowBatch]) -> int:
+    return max((batch.rows[0].length for batch in batches), default=0)
