@@ -51,7 +51,7 @@ def test_plan_holds_everything(done: Path) -> None:
     assert plan["cost"]["train_tokens"] == 0
 
 
-def test_a_changed_rate_touches_only_its_runs(done: Path, tmp_path: Path) -> None:
+def test_a_changed_rate_touches_only_its_runs(done: Path) -> None:
     changed = done.with_name("changed.yaml")
     text = done.read_text()
     lora = next(line for line in text.splitlines() if "adapter: lora" in line)
