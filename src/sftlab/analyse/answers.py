@@ -20,6 +20,7 @@ from sftlab.analyse.properties import properties_frame, property_points
 from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame, ranking_frame
 from sftlab.analyse.tables import table
 from sftlab.analyse.training import seed_noise_frame, training_frames
+from sftlab.analyse.verdicts import LEVEL
 from sftlab.analyse.wording import counted
 from sftlab.store import Store
 from sftlab.study.cells import Cells
@@ -94,21 +95,30 @@ def _state(tables: Mapping[str, pl.DataFrame]) -> Iterator[Finding]:
 def _cell_statuses(scores: pl.DataFrame) -> pl.Series:
     """One status a score cell: done if any of its metrics is."""
     order = pl.col("status").sort_by(pl.col("status") != "done").first()
-    return scores.group_by("identity", maintain_order=True).agg(order)["status"]
+    return scores.group_by("identity", "run", maintain_order=True).agg(order)["status"]
 
 
 def answer_lines(found: Analysis) -> list[str]:
     """What to print: a heading and the sentences of each section that has any.
 
-    Of data properties only the strongest of each benchmark; the rest are in the frames.
+    Of data properties only the strongest of each benchmark, of correlations by depth only those that are surely not
+    zero; the rest are counted here and stand in the frames.
     """
     lines: list[str] = []
     for section in SECTIONS:
-        texts = [
-            finding.text
-            for finding in found.findings
-            if finding.section == section and not (section == "properties" and finding.subject is not None)
-        ]
-        if texts:
-            lines += [headings()[section], *(f"  {text}" for text in texts)]
+        of_section = [finding for finding in found.findings if finding.section == section]
+        told = [finding.text for finding in of_section if _is_told(finding)]
+        untold = sum(finding.section == "layers" and not _is_told(finding) for finding in of_section)
+        if untold:
+            told.append(f"{counted(untold, 'other correlation')} of change with gain by depth cannot be told from 0.")
+        if told:
+            lines += [headings()[section], *(f"  {text}" for text in told)]
     return lines
+
+
+def _is_told(finding: Finding) -> bool:
+    if finding.section == "properties":
+        return finding.subject is None
+    if finding.section == "layers" and finding.benchmark is not None:
+        return finding.effect is not None and finding.effect.p is not None and finding.effect.p <= LEVEL
+    return True

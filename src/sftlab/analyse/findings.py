@@ -106,9 +106,8 @@ def layer_findings(change: pl.DataFrame, correlations: pl.DataFrame) -> Iterator
 def _peak(method: str, rows: list[Row]) -> Finding:
     peak = max(rows, key=lambda row: row["relative_change"])
     near = [row["depth"] for row in rows if row["near_peak"]]
-    bounds = (
-        f"{interval(peak)}, n = {counted(peak['n'], 'base family', 'base families')}, {counted(peak['cells'], 'cell')}"
-    )
+    n = f"n = {counted(peak['n'], 'base family', 'base families')}, {counted(peak['cells'], 'cell')}"
+    bounds = f"{interval(peak).replace('+', '')}, {n}"
     text = (
         f"With {method}, weights moved most at depth {plain(peak['depth'])}: relative change "
         f"{plain(peak['relative_change'])} {bounds}"

@@ -67,7 +67,7 @@ def _gain_of_cell(gain_set: GainSet | None, scores: pl.DataFrame) -> Row:
     metric = {name: first[name] for name in ("benchmark", "scorer", "metric", "main")}
     named: Row = {**metric, "unit": metric_named(str(first["metric"])).unit if first["metric"] else None}
     if gain_set is not None:
-        mask_R = gain_set.rows["identity"].is_in(scores["identity"].to_list()).to_numpy()
+        mask_R = gain_set.rows["run"].is_in(scores["run"].to_list()).to_numpy()
         if mask_R.any():
             estimate = gain_set.of_these_bases(gain_set.weights(mask_R))
             counts = {"n": int(mask_R.sum()), "items": estimate.n, "seeds": _seeds(gain_set.rows.filter(mask_R))}

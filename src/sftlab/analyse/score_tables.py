@@ -21,6 +21,7 @@ from sftlab.study.cells import Cells, RunCell, ScoreCell
 
 Row = dict[str, object]
 Part = tuple[object, ...]
+CellKey = tuple[str, str | None]
 
 
 def items_table(cells: Cells, store: Store) -> pl.DataFrame:
@@ -56,34 +57,34 @@ class _ScoreRows:
         self._chosen = chosen_runs(cells, store)
 
     def table(self) -> pl.DataFrame:
-        found: dict[str, list[Row]] = {}
+        found: dict[CellKey, list[Row]] = {}
         for group in score_groups(self._cells):
             self._estimate(group, found)
         by_benchmark: dict[str, list[Part]] = {}
         for cell in self._cells.scores:
             known = by_benchmark.setdefault(cell.benchmark.name, [])
             known.extend(
-                part for row in found.get(cell.identity, []) if (part := (row["scorer"], row["metric"])) not in known
+                part for row in found.get(_key(cell), []) if (part := (row["scorer"], row["metric"])) not in known
             )
         rows = [
             row
             for cell in self._cells.scores
-            for row in self._finished(cell, found.get(cell.identity, []), by_benchmark[cell.benchmark.name])
+            for row in self._finished(cell, found.get(_key(cell), []), by_benchmark[cell.benchmark.name])
         ]
         return from_rows(rows, SCORES)
 
-    def _estimate(self, group: ScoreGroup, found: dict[str, list[Row]]) -> None:
-        """Values and gains of one base's checkpoints on one benchmark, by identity."""
+    def _estimate(self, group: ScoreGroup, found: dict[CellKey, list[Row]]) -> None:
+        """Values and gains of one base's checkpoints on one benchmark."""
         base = item_rows([group.base] if group.base else [], self._store)
         if group.base is not None:
-            found[group.base.identity] = [_value_columns(part, rows) for part, rows in _parts(base)]
+            found[_key(group.base)] = [_value_columns(part, rows) for part, rows in _parts(base)]
         for cells in batches(group.tuned):
             tuned = item_rows(cells, self._store)
             paired = dict(_parts(paired_rows(tuned, base)))
             for part, rows in _parts(tuned):
                 gain = gain_estimate(paired[part], str(part[2])) if part in paired else None
                 columns = {**_value_columns(part, rows), **_gain_columns(gain)}
-                found.setdefault(cells[_place(part)].identity, []).append(columns)
+                found.setdefault(_key(cells[_place(part)]), []).append(columns)
 
     def _finished(self, cell: ScoreCell, rows: list[Row], parts: list[Part]) -> list[Row]:
         run = self._runs[cell.run] if cell.run is not None else None
@@ -108,6 +109,11 @@ class _ScoreRows:
             "chosen": True if run is None else self._chosen[run.spec.run],
             "identity": cell.identity,
         }
+
+
+def _key(cell: ScoreCell) -> CellKey:
+    """Runs that differ only in name (two names for one dataset, say) share their scores' identities."""
+    return cell.identity, cell.run
 
 
 def _parts(rows: pl.DataFrame) -> list[tuple[Part, pl.DataFrame]]:

@@ -1,0 +1,314 @@
+"""Planted effects are named, absent ones are not, and half-done or strange studies still answer."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from sftlab.analyse.analysis import SCHEMAS
+from sftlab.analyse.answers import analysis, answer_lines
+from sftlab.analyse.gain_sets import GainSet
+from sftlab.analyse.ranking import LIKE_THESE, THESE, comparisons_frame, ranking_frame
+from sftlab.store import Record, Store
+from tests.analyse.synthetic import BENCHMARKS, PLANTED, Design, make_cells, write
+
+
+def answers(tmp_path, **changes):
+    return analysis(*write(Design(**changes), tmp_path))
+
+
+def only(frame, **wanted):
+    rows = frame.filter(*(pl.col(name) == value for name, value in wanted.items()))
+    assert rows.height == 1, rows
+    return rows.row(0, named=True)
+
+
+@pytest.mark.parametrize(("dataset", "benchmark"), PLANTED)
+def test_planted_winner_is_first_and_surely_better_than_all(dataset, benchmark, planted_analysis):
+    first = only(planted_analysis.ranking, benchmark=benchmark, population=LIKE_THESE, rank=1)
+    assert first["dataset"] == dataset
+    assert (first["n"], first["cells"]) == (4, 4)
+    assert first["ci_low"] <= PLANTED[dataset, benchmark] <= first["ci_high"]
+    won = planted_analysis.comparisons.filter(
+        benchmark=benchmark, population=LIKE_THESE, dataset=dataset, verdict="higher"
+    )
+    assert won.height == 3
+
+
+def test_overall_sentence_names_every_winner(planted_analysis):
+    overall = planted_analysis.sentences("data")[0]
+    for dataset, benchmark in PLANTED:
+        assert f"{dataset} for {benchmark}" in overall
+    assert "surely best" in overall
+
+
+def test_sentence_carries_value_interval_and_n(planted_analysis):
+    first = only(planted_analysis.ranking, benchmark="arithmetic_test", population=LIKE_THESE, rank=1)
+    (sentence,) = planted_analysis.sentences("data", benchmark="arithmetic_test")
+    assert f"{first['gain']:+.3g} bits per byte [{first['ci_low']:+.3g}, {first['ci_high']:+.3g}]" in sentence
+    assert "n = 4 base families" in sentence
+    assert "surely better than" in sentence
+
+
+def test_effects_carry_the_numbers_of_their_sentences(planted_analysis):
+    effects = [finding.effect for finding in planted_analysis.findings if finding.effect is not None]
+    assert len(effects) > 5
+    for effect in effects:
+        assert effect.n > 0
+        assert effect.ci_low is None or effect.ci_low <= effect.value <= effect.ci_high
+        assert effect.estimand
+
+
+def test_ranking_gain_is_the_mean_of_last_epoch_gains(planted_analysis, planted_tables):
+    rows = planted_tables["scores"].filter(dataset="facts", benchmark="facts_quiz", epoch=2)
+    assert rows.height == 16
+    row = only(planted_analysis.ranking, benchmark="facts_quiz", dataset="facts", population=LIKE_THESE)
+    assert row["gain"] == pytest.approx(rows["gain"].mean())
+    of_base = rows.group_by("base").agg(pl.col("gain").mean())["gain"]
+    assert row["se"] >= of_base.std() / 2
+    assert only(planted_analysis.ranking, benchmark="facts_quiz", dataset="facts", population=THESE)["n"] == 150
+
+
+def test_gain_cells_are_means_over_methods_and_seeds(planted_analysis, planted_tables):
+    scores = planted_tables["scores"].filter(base="base1", dataset="code", benchmark="free_answers", epoch=2)
+    cell = only(planted_analysis.gains, base="base1", dataset="code", benchmark="free_answers", method="all")
+    lora = only(planted_analysis.gains, base="base1", dataset="code", benchmark="free_answers", method="lora")
+    assert cell["gain"] == pytest.approx(scores["gain"].mean())
+    assert lora["gain"] == pytest.approx(scores.filter(method="lora")["gain"].mean())
+    assert (cell["n"], cell["seeds"], cell["items"], lora["n"]) == (4, 2, 150, 2)
+    assert cell["ci_low"] < cell["gain"] < cell["ci_high"]
+
+
+def test_single_run_interval_equals_that_of_the_scores_table(tmp_path):
+    cells, store = write(Design(bases=1, datasets=("facts",), methods=("full",), seeds=1), tmp_path)
+    found = analysis(cells, store)
+    row = only(found.gains, benchmark="arithmetic_test", method="full")
+    score = only(found_scores(cells, store), benchmark="arithmetic_test", epoch=2)
+    assert (row["gain"], row["se"]) == pytest.approx((score["gain"], score["gain_se"]), rel=1e-5)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((score["gain_ci_low"], score["gain_ci_high"]), rel=1e-5)
+
+
+def found_scores(cells, store):
+    from sftlab.analyse.tables import table
+
+    return table("scores", cells, store)
+
+
+def test_planted_property_correlates_and_others_do_not(planted_analysis):
+    wanted = {"benchmark": "arithmetic_test", "scope": "within", "kind": "pearson"}
+    perplexity = only(planted_analysis.properties, property="response_perplexity", **wanted)
+    points = planted_analysis.property_points.filter(benchmark="arithmetic_test", property="response_perplexity")
+    centred = points.with_columns(pl.col("value", "gain") - pl.col("value", "gain").mean().over("family"))
+    assert perplexity["correlation"] == pytest.approx(np.corrcoef(centred["value"], centred["gain"])[0, 1])
+    assert perplexity["correlation"] < -0.9
+    assert (perplexity["n"], perplexity["cells"]) == (4, 16)
+    lengths = planted_analysis.properties.filter(pl.col("property").str.ends_with("tokens"))
+    assert set(lengths["verdict"]) == {"cannot tell"}
+
+
+def test_planted_layer_goes_with_gain_and_the_change_grows_with_depth(planted_analysis):
+    change = planted_analysis.layer_change.filter(method="full", part="all")
+    assert change["depth"].to_list() == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert only(change, depth=1.0)["relative_change"] == pytest.approx(0.02, rel=0.02)
+    assert only(change, depth=0.0)["near_peak"] is False
+    assert only(change, depth=1.0)["near_peak"] is True
+    assert planted_analysis.layer_change.filter(part="embedding")["depth"].null_count() == 2
+    for divided in (False, True):
+        rows = planted_analysis.layer_correlations.filter(
+            benchmark="arithmetic_test", method="full", divided_by_total=divided
+        )
+        strongest = rows.sort(pl.col("correlation").abs()).row(-1, named=True)
+        assert (strongest["depth"], strongest["verdict"]) == (0.5, "higher")
+
+
+def test_methods_are_compared_pairwise_and_null_difference_is_not_found(planted_analysis, planted_tables):
+    row = only(planted_analysis.training, benchmark="arithmetic_test", factor="method")
+    scores = planted_tables["scores"].filter(benchmark="arithmetic_test", epoch=2)
+    means = {method: scores.filter(method=method)["gain"].mean() for method in ("lora", "full")}
+    assert (row["level"], row["other"]) == ("lora", "full")
+    assert row["difference"] == pytest.approx(means["lora"] - means["full"])
+    assert (row["verdict"], row["n"], row["cells"]) == ("cannot tell", 4, 16)
+    assert row["smallest_effect"] > 2.8 * row["se"]
+    noise = only(planted_analysis.seed_noise, benchmark="arithmetic_test")
+    assert noise["df"] == 32
+    assert noise["sd"] == pytest.approx(0.02, rel=0.5)
+    assert planted_analysis.training_points.filter(benchmark="arithmetic_test").height == 16
+
+
+def test_planted_null_is_rarely_found():
+    random = np.random.default_rng(0)
+    false, wide = [], []
+    for _ in range(300):
+        sets = [null_gain_set(random, f"benchmark{place}") for place in range(3)]
+        comparisons = comparisons_frame(sets).filter(population=LIKE_THESE)
+        false.append(bool((comparisons["verdict"] == "higher").any()))
+        ranking = ranking_frame(sets).filter(population=LIKE_THESE)
+        wide.append(((ranking["ci_low"] <= 0) & (ranking["ci_high"] >= 0)).mean())
+    assert np.mean(false) <= 0.06 + 2 * math.sqrt(0.05 * 0.95 / 300)
+    assert np.mean(wide) >= 0.92
+
+
+def null_gain_set(random, benchmark):
+    """Gains of 4 families x 4 datasets x 2 seeds around 0: a family's own shift, a cell's, a seed's."""
+    rows = [
+        {
+            "run": f"{family}{dataset}{seed}",
+            "base": f"base{family}",
+            "family": f"family{family}",
+            "dataset": f"dataset{dataset}",
+            "method": "full",
+            "learning_rate": None,
+            "samples": 100,
+            "schedule": "constant",
+            "epochs": 1,
+            "gain": shift + cell + random.normal(0, 0.1),
+        }
+        for family in range(4)
+        for shift in [random.normal(0, 0.3)]
+        for dataset in range(4)
+        for cell in [random.normal(0, 0.3)]
+        for seed in range(2)
+    ]
+    return GainSet((benchmark, "likelihood", "accuracy"), True, pl.DataFrame(rows))
+
+
+def test_null_study_finds_nothing(tmp_path):
+    found = answers(tmp_path, planted={}, base_spread=0.05)
+    assert "surely best" not in found.sentences("data")[0]
+    assert found.comparisons.filter(population=LIKE_THESE, verdict="higher").is_empty()
+
+
+def test_empty_store_says_that_nothing_can_be_said(tmp_path):
+    found = analysis(make_cells(Design()), Store(tmp_path))
+    assert found.sentences("data")[0] == "Nothing can be said yet: there is no run so far."
+    assert "64 are not done (64 pending)" in found.sentences("data")[1]
+    for name in set(SCHEMAS) - {"gains"}:
+        assert getattr(found, name).is_empty(), name
+    assert set(found.gains["status"]) == {"pending"}
+    assert answer_lines(found)
+
+
+def test_missing_base_scores_leave_gains_unknown_with_a_reason(tmp_path):
+    design = Design(bases=2, seeds=1, items=20)
+    cells, store = write(design, tmp_path)
+    without = Store(tmp_path / "other")
+    for cell in cells.scores:
+        record, rows = store.record(cell.identity), store.rows(cell.identity, "items")
+        if cell.run is not None:
+            without.commit(replace_rows(record, rows))
+    found = analysis(cells, without)
+    assert found.gains["gain"].null_count() == found.gains.height
+    assert "Nothing can be said yet" in found.sentences("data")[0]
+
+
+def replace_rows(record, rows):
+    return Record(record.identity, record.kind, record.spec, record.result, {"items": rows}, record.provenance)
+
+
+def test_half_done_study_answers_with_what_is_there(tmp_path):
+    found = answers(tmp_path, pending_datasets=("chat",), failed_datasets=("code",), seeds=1)
+    assert "arithmetic for arithmetic_test" in found.sentences("data")[2]
+    cells = found.gains.filter(dataset="code", method="all")
+    assert set(cells["status"]) == {"failed"}
+    assert cells["reason"].str.contains("out of memory").all()
+    assert found.gains.filter(dataset="chat")["gain"].null_count() == found.gains.filter(dataset="chat").height
+    assert set(found.ranking["dataset"]) == {"arithmetic", "facts"}
+    assert "of 32 runs" not in found.sentences("data")[0]
+    assert "16 are not done" in found.sentences("data")[0]
+
+
+def test_dataset_tried_on_one_base_only_is_ranked_without_an_interval(tmp_path):
+    cells, store = write(Design(bases=2, seeds=1, methods=("full",), items=20), tmp_path)
+    lost = {cell.spec.run for cell in cells.runs if cell.spec.dataset == "arithmetic" and cell.spec.base == "base1"}
+    kept = tuple(cell for cell in cells.scores if cell.run not in lost)
+    found = analysis(replace(cells, scores=kept), store)
+    row = only(found.ranking, benchmark="arithmetic_test", dataset="arithmetic", population=LIKE_THESE)
+    assert (row["rank"], row["n"], row["ci_low"]) == (1, 1, None)
+    assert "too small to tell" in found.sentences("data", benchmark="arithmetic_test")[0]
+
+
+def test_one_base_speaks_of_itself_only(tmp_path):
+    found = answers(tmp_path, bases=1, base_spread=0.0)
+    assert set(found.ranking["population"]) == {THESE}
+    first = only(found.ranking, benchmark="arithmetic_test", rank=1)
+    assert (first["dataset"], first["n"]) == ("arithmetic", 150)
+    assert first["ci_low"] <= 0.5 <= first["ci_high"]
+    assert "this base only" in found.sentences("data")[-1]
+    assert "arithmetic for arithmetic_test" in found.sentences("data")[0]
+    assert found.comparisons.filter(benchmark="arithmetic_test", dataset="arithmetic", verdict="higher").height == 3
+
+
+def test_one_base_without_repeated_seeds_speaks_of_these_models(tmp_path):
+    found = answers(tmp_path, bases=1, seeds=1, items=30)
+    assert "these very models" in found.sentences("data")[-1]
+    assert found.seed_noise["sd"].null_count() == found.seed_noise.height
+
+
+def test_one_dataset_has_nothing_to_choose_between(tmp_path):
+    found = answers(tmp_path, datasets=("arithmetic",), seeds=1, items=30)
+    assert "Only arithmetic has been tried" in found.sentences("data")[0]
+    assert found.comparisons.is_empty()
+    assert set(found.properties["verdict"]) == {"too small to tell"}
+
+
+def test_one_item_gives_no_certainty(tmp_path):
+    found = answers(tmp_path, bases=1, items=1, seeds=1)
+    assert found.ranking["ci_low"].null_count() == found.ranking.height
+    assert "higher" not in set(found.comparisons["verdict"])
+    assert "surely best" not in found.sentences("data")[0]
+
+
+def test_identical_scores_are_no_finding(tmp_path):
+    cells = make_cells(Design(bases=3, seeds=1, epochs=1, items=10))
+    store = Store(tmp_path)
+    for cell in cells.scores:
+        scorer, metric = BENCHMARKS[cell.benchmark.name]
+        items = pl.DataFrame(
+            {
+                "item": [f"i{place}" for place in range(10)],
+                "scorer": scorer,
+                "metric": metric,
+                "score": [1.0, 0.0] * 5,
+                "log_likelihood": -3.0,
+                "num_bytes": 4,
+                "status": "done",
+            }
+        )
+        store.commit(Record(cell.identity, "score", {}, {"status": "done"}, {"items": items}))
+    found = analysis(cells, store)
+    assert found.ranking["gain"].unique().to_list() == [0.0]
+    assert set(found.comparisons["verdict"]) == {"cannot tell"}
+    assert set(found.gains["verdict"]) == {"cannot tell"}
+    accuracy = found.ranking.filter(metric="accuracy")
+    assert (accuracy["ci_low"] < 0).all()
+    assert set(found.training["verdict"]) == {"cannot tell"}
+
+
+def test_everything_unfit_says_so(tmp_path):
+    found = answers(tmp_path, bases=2, seeds=1, items=5, unfit=True)
+    assert "Nothing can be said yet" in found.sentences("data")[0]
+    assert set(found.gains["status"]) == {"unfit"}
+    assert any("unfit" in sentence for sentence in found.sentences("data"))
+
+
+def test_answer_is_given_for_the_chosen_rate_only(tmp_path):
+    found = answers(tmp_path, bases=2, seeds=1, items=20, rates=(1e-5, 1e-4), methods=("full",))
+    assert set(found.gains["n"]) == {1}
+    assert "learning_rate" not in set(found.training["factor"])
+
+
+def test_json_form_is_strict_and_complete(planted_analysis):
+    form = json.loads(json.dumps(planted_analysis.to_json(), allow_nan=False))
+    assert set(SCHEMAS) < set(form)
+    assert len(form["ranking"]) == planted_analysis.ranking.height
+    assert form["sentences"]["data"] == list(planted_analysis.sentences("data"))
+
+
+def test_lines_answer_which_data_first(planted_analysis):
+    lines = answer_lines(planted_analysis)
+    assert lines[0] == "Which data for which benchmark?"
+    assert lines[1].startswith("  Which data: surely best")
+    assert len([line for line in lines if not line.startswith("  ")]) == 5
