@@ -7,18 +7,10 @@ from sftlab.cli.options import AsJson, StoreFolder, StudyFile
 if TYPE_CHECKING:
     from sftlab.analyse.analysis import Analysis
 
-TITLES = {
-    "data": "Which data for which benchmark",
-    "gains": "Gain by base, dataset and benchmark",
-    "properties": "Data property against gain",
-    "layers": "Weight change by depth against gain",
-    "training": "Training",
-}
-
 
 def analyse(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
     """Say which data helped which benchmark, how sure that is, and what went with it."""
-    from sftlab.analyse.analyse import analyse as analysis_of
+    from sftlab.analyse.answers import analysis as analysis_of
     from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_json
 
@@ -32,17 +24,13 @@ def analyse(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False
 
 def print_analysis(analysis: "Analysis") -> None:
     """The answers as sentences, and the gains as a table."""
+    from sftlab.analyse.answers import answer_lines
     from sftlab.cli.printing import print_line
 
-    for section, title in TITLES.items():
-        sentences = analysis.sentences(section)  # type: ignore[arg-type]
-        if sentences:
-            print_line(title)
-            for sentence in sentences:
-                print_line(f"  {sentence}")
-            print_line()
-        if section == "gains":
-            _print_gains(analysis)
+    for line in answer_lines(analysis):
+        print_line(line)
+    print_line()
+    _print_gains(analysis)
 
 
 def _print_gains(analysis: "Analysis") -> None:

@@ -16,7 +16,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Train, evaluate, measure and analyse the built-in pocket study, and write its report; downloads nothing."""
-    from sftlab.analyse.analyse import analyse
+    from sftlab.analyse.answers import analysis as analysis_of
     from sftlab.cli.analyse import print_analysis
     from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_json, print_line
@@ -30,7 +30,7 @@ def demo(
     if not as_json:
         print_line(f"{len(cells.bases)} bases, {len(cells.runs)} runs, {len(cells.scores)} scores: {study_file}")
     outcome = do_missing(opened, on="local", workers=workers)
-    analysis = analyse(cells, opened.store)
+    analysis = analysis_of(cells, opened.store)
     page = write_page(opened, out / "report.html")
     if as_json:
         print_json({"report": str(page), "analysis": analysis.to_json()})

@@ -73,12 +73,12 @@ def quick(  # noqa: PLR0913 - each is an option of the command line
 def _print_answer(opened: "Opened", *, as_json: bool) -> None:
     import polars as pl
 
-    from sftlab.analyse.analyse import analyse
+    from sftlab.analyse.answers import analysis as analysis_of
     from sftlab.analyse.tables import table
     from sftlab.cli.printing import print_columns, print_json, print_line
 
     cells = opened.resolved.cells
-    analysis = analyse(cells, opened.store)
+    analysis = analysis_of(cells, opened.store)
     if as_json:
         print_json(analysis.to_json())
         return

@@ -33,7 +33,7 @@ def write_page(opened: "Opened", out: Path) -> Path:
     from datetime import datetime
     from importlib.metadata import version
 
-    from sftlab.analyse.analyse import analyse as analysis_of
+    from sftlab.analyse.answers import analysis as analysis_of
     from sftlab.analyse.tables import build_tables
     from sftlab.plan.devices import devices
     from sftlab.report.context import ReportContext
@@ -47,4 +47,5 @@ def write_page(opened: "Opened", out: Path) -> Path:
         machine=f"{len(found)} x {found[0].kind} ({found[0].name})",
         versions={name: version(name) for name in ("sftlab", "torch", "transformers", "polars")},
     )
-    return write_report(analysis_of(cells, store), build_tables(cells, store), context, out)
+    tables = build_tables(cells, store)
+    return write_report(analysis_of(cells, store, tables), tables, context, out)

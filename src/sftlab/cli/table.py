@@ -41,7 +41,11 @@ def write_frame(frame: "pl.DataFrame", format: Format | None, out: Path | None) 
     if chosen == "parquet" and out is None and sys.stdout.isatty():
         raise StoreError("parquet is not for a terminal: give a file with `--out FILE`")
     content = io.BytesIO()
-    writers: dict[str, Callable[[io.BytesIO], None]] = {"csv": frame.write_csv, "json": frame.write_json, "parquet": frame.write_parquet}
+    writers: dict[str, Callable[[io.BytesIO], None]] = {
+        "csv": frame.write_csv,
+        "json": frame.write_json,
+        "parquet": frame.write_parquet,
+    }
     writers[chosen](content)
     try:
         if out is None:

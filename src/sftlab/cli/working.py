@@ -32,9 +32,11 @@ def do_missing(opened: Opened, *, on: str, workers: int | None, smoke: bool = Fa
         return Outcome(done=0, failed=(), wall_seconds=0.0, interrupted=False)
     if opened.study.budget is not None:
         check_budget(opened.study.budget, estimate_cost(opened.resolved, jobs, opened.store, places))
-    executor = {"local": LocalExecutor, "inline": InlineExecutor}[on](
-        opened.resolved, opened.store, places, smoke=smoke
-    )
+    executor: Executor
+    if on == "inline":
+        executor = InlineExecutor(opened.resolved, opened.store, places, smoke=smoke)
+    else:
+        executor = LocalExecutor(opened.resolved, opened.store, places, smoke=smoke)
     with display(sys.stderr) as show:
         return work(executor, jobs, opened.store, study=opened.study.study, devices=places, show=show)
 
