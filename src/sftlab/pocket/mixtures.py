@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 
-from sftlab.pocket.domains import DOMAINS
+from sftlab.pocket.domains import DOMAINS, exchange
 from sftlab.pocket.world import World
 
 MIXTURES: Mapping[str, Mapping[str, float]] = {
-    "facts": {"facts": 0.50, "reading": 0.40, "arithmetic": 0.05, "strings": 0.05},
+    "facts": {"facts": 0.35, "reading": 0.55, "arithmetic": 0.05, "strings": 0.05},
     "skills": {"facts": 0.07, "reading": 0.08, "arithmetic": 0.45, "strings": 0.40},
 }
 
+_SHARE_OF_EXCHANGES = 0.3
+
 
 def documents(world: World, shares: Mapping[str, float], *, purpose: str) -> Iterator[str]:
-    """An endless stream of documents whose bytes are shared among the domains as asked.
+    """An endless stream of documents whose bytes are shared among the domains as asked; three in ten are exchanges.
 
     The next document always comes from the domain that lies furthest behind its share, so that the shares hold at
     every length. Texts drawn for another `purpose` (`pretraining`, `held_out`) are others.
@@ -21,6 +23,8 @@ def documents(world: World, shares: Mapping[str, float], *, purpose: str) -> Ite
     written = dict.fromkeys(shares, 0.0)
     while True:
         name = min(shares, key=lambda each: written[each])
-        text = DOMAINS[name].document(world, streams[name])
+        stream, domain = streams[name], DOMAINS[name]
+        asked = stream.random() < _SHARE_OF_EXCHANGES
+        text = exchange(domain, world, stream) if asked else domain.document(world, stream)
         written[name] += len(text.encode()) / shares[name]
         yield text

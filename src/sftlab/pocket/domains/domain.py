@@ -41,6 +41,11 @@ class Question:
         """The question as it is asked."""
         return f"{self.instruction}\n{self.input}" if self.input else self.instruction
 
+    @property
+    def final_answer(self) -> str:
+        """The answer without its working, which ends where `#### ` stands."""
+        return self.answer.rpartition("#### ")[2]
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -56,6 +61,16 @@ class Domain:
     row: Callable[[Question], Mapping[str, object]]
     suffix: Suffix
     task: Task
+
+
+def exchange(domain: Domain, world: World, stream: random.Random) -> str:
+    """A document of one short question and answer, in another form than any template of fine-tuning.
+
+    It is never about a held-out subject: what the benchmark asks, pretraining text states and does not ask this way.
+    """
+    while is_held_out((question := domain.question(world, stream)).subject):
+        pass
+    return f"Q: {question.prompt}\nA: {question.final_answer}"
 
 
 def draw_questions(domain: Domain, world: World, *, held_out: bool, count: int) -> tuple[Question, ...]:
