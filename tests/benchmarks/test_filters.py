@@ -58,6 +58,7 @@ LISTS = {
         REGEX | {"regex_pattern": "^(.*?)\\s*$"},
         FIRST,
     ],
+    "rest_of_line": [REGEX | {"regex_pattern": "is(.*)"}, FIRST],
     "letter": [REGEX | {"regex_pattern": "\\b([A-D])\\b", "fallback": "A"}, FIRST],
     "lower_map": [
         {"function": "lowercase"},
@@ -74,7 +75,7 @@ MATCHES = {
     "loose": {"ignore_case": True, "ignore_punctuation": True},
     "no_digits": {"ignore_numbers": True, "ignore_punctuation": True},
 }
-GOLDS = ("work\n#### 18", "18", "A", "yes")
+GOLDS = ("work\n#### 18", "18", "A", "yes", "none")
 
 
 @pytest.mark.parametrize("match", MATCHES)

@@ -196,6 +196,27 @@ def test_the_order_of_named_choices_counts(task):
     assert len(found) == 2
 
 
+def test_digest_covers_the_code_that_a_task_names(mmlu, monkeypatch):
+    from sftlab.benchmarks import processing
+
+    changed = mmlu / "processing.py"
+    changed.write_bytes(Path(processing.__file__).read_bytes() + b"\n")
+    first = asked_of_mmlu(mmlu).digest
+    monkeypatch.setattr(processing, "__file__", str(changed))
+    assert asked_of_mmlu(mmlu).digest != first
+
+
+def test_digest_covers_how_a_file_is_read(task):
+    (task / "rows.csv").write_text("q,a\nb,c\n", encoding="utf-8")
+    found = set()
+    for reading in ({}, {"column_names": ["q", "a"]}, {"column_names": ["a", "q"]}, {"delimiter": ";"}):
+        kwargs = {"data_files": {"test": "rows.csv"}, **reading}
+        fields = {**TASK, "dataset_path": "csv", "dataset_kwargs": kwargs}
+        (task / "csv.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
+        found.add(benchmark_digest(BenchmarkRef(name="csv", file="csv.yaml"), folder=task))
+    assert len(found) == 4
+
+
 def test_digest_of_a_shipped_benchmark_follows_its_data(mmlu):
     ref = BenchmarkRef(name="mmlu", subjects=SUBJECTS)
     first = benchmark_digest(ref, folder=Path(), benchmarks_dir=mmlu)

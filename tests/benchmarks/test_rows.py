@@ -62,6 +62,12 @@ def test_cells_that_a_row_lacks_are_none(tmp_path):
     assert read_rows(path, Layout("json")) == [{"a": 1, "b": None}, {"a": None, "b": 2}]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n', encoding="utf-8-sig")
+    assert read_rows(path, Layout("json")) == [{"a": 1}]
+
+
 def test_rows_under_a_field_are_found(tmp_path):
     path = tmp_path / "rows.json"
     path.write_text('{"version": 1, "data": [{"a": 1}]}', encoding="utf-8")
