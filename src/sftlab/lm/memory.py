@@ -64,6 +64,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _free_memory() -> None:
-    gc.collect()
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()

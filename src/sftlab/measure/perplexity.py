@@ -96,4 +96,5 @@ def _response_of_learned(encoded: EncodedExamples, number: int) -> NDArray[np.bo
 
 def _sum_by_example(encoded: EncodedExamples, flags: NDArray[np.bool_]) -> NDArray[np.float64]:
     counts = np.concatenate([[0], np.cumsum(flags, dtype=np.int64)])
-    return (counts[encoded.offsets[1:]] - counts[encoded.offsets[:-1]]).astype(np.float64)
+    sums: NDArray[np.float64] = (counts[encoded.offsets[1:]] - counts[encoded.offsets[:-1]]).astype(np.float64)
+    return sums
