@@ -95,6 +95,11 @@ WRONG_FIELDS = {
     "choice by text": ({**CHOICES, "doc_to_target": "a", "doc_to_text": "a"}, "gold answer 'z' is none of the choices"),
     "several gold": ({**CHOICES, "doc_to_target": ["x", "y"]}, "names 2 right choices"),
     "one context a choice": ({**CHOICES, "doc_to_target": 0}, "row 1 of 'test': `doc_to_text` gives the number 7"),
+    "empty choice": (
+        {**CHOICES, "doc_to_choice": ["", "x"], "doc_to_target": 1},
+        "row 0 of 'test': an answer is empty",
+    ),
+    "empty gold answer": ({**GENERATED, "doc_to_target": ""}, "row 0 of 'test': an answer is empty"),
     "choices of no list": (
         {**CHOICES, "doc_to_choice": "{{q}}", "doc_to_target": 0},
         "`doc_to_choice` renders 'what\\?'",

@@ -120,12 +120,15 @@ class Task:
     def _gold(self, writer: TaskWriter, row: Row, choices: tuple[str, ...]) -> tuple[tuple[str, ...], int | None]:
         """The right answers, and which choice is right where choices are compared."""
         gold = writer.question.gold(row)
-        if self.definition.output_type == "multiple_choice":
-            number = choice_number(gold, choices)
-            return (choices[number],), number
-        if choices:
-            return (choices[choice_number(gold, choices)],), None
-        return tuple(str(one) for one in gold) if isinstance(gold, list) else (str(gold),), None
+        number = choice_number(gold, choices) if choices else None
+        if number is not None:
+            answers: tuple[str, ...] = (choices[number],)
+        else:
+            answers = tuple(str(one) for one in gold) if isinstance(gold, list) else (str(gold),)
+        compared = choices if self.definition.output_type == "multiple_choice" else answers[:1]
+        if "likelihood" in self.scorers and "" in compared:
+            raise BenchmarkError("an answer is empty, and nothing has no likelihood; state `scorers: [generative]`")
+        return answers, number if self.definition.output_type == "multiple_choice" else None
 
 
 def dealt(sizes: Mapping[str | None, int], limit: int | None) -> Mapping[str | None, int]:
