@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from sftlab.execute.event import Event
-from sftlab.execute.worker import Setup, Worker
+from sftlab.execute.worker import Worker
+from sftlab.execute.workplace import Setup
 from sftlab.plan.devices import Device
 from sftlab.plan.resolve import Resolved
 from sftlab.plan.tasks import Job

@@ -11,7 +11,8 @@ from multiprocessing.context import SpawnProcess
 
 from sftlab.errors import SftlabError, StoreError
 from sftlab.execute.event import Event, Failed, Finished, Idle
-from sftlab.execute.worker import Setup, Worker, task_subject
+from sftlab.execute.worker import Worker, task_subject
+from sftlab.execute.workplace import Setup
 from sftlab.plan.devices import Device
 from sftlab.plan.resolve import Resolved
 from sftlab.plan.tasks import Job

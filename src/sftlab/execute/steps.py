@@ -9,7 +9,7 @@ from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
 from sftlab.data.example import Example
 from sftlab.evaluate.scoring import ScoreOptions, score_benchmark
-from sftlab.execute.worker import MICRO_BATCH_TOKENS, SCORE_BATCH_TOKENS, Worker
+from sftlab.execute.workplace import MICRO_BATCH_TOKENS, SCORE_BATCH_TOKENS, Workplace
 from sftlab.lm.encoding import EncodedExamples, EncodingRecipe, encode_examples
 from sftlab.measure import DATA_MEASURES
 from sftlab.plan.contents import resolved_template
@@ -26,14 +26,14 @@ from sftlab.train.run import train_run
 SMOKE_STEPS = 2
 
 
-def train(worker: Worker, job: Job, task: Task) -> Record:
+def train(place: Workplace, job: Job, task: Task) -> Record:
     """Train one run; leaves its checkpoints in the store's folder and returns its record."""
     cell = task.cell
     assert isinstance(cell, RunCell)
     start = time.monotonic()
-    spec, store = cell.spec, worker.store
-    selected = _selected(worker, spec)
-    loaded = worker.model(job.base, spec.precision)
+    spec, store = cell.spec, place.store
+    selected = _selected(place, spec)
+    loaded = place.model(job.base, spec.precision)
     recipe = _encoding_recipe(spec)
 
     def encoded(examples: tuple[Example, ...]) -> EncodedExamples:
@@ -45,53 +45,53 @@ def train(worker: Worker, job: Job, task: Task) -> Record:
         checkpoint=lambda epoch: store.checkpoint_folder(cell.identity, epoch),
     )
     control = TrainControl(
-        on_progress=lambda progress: worker.moved(progress.step / progress.steps, progress.tokens),
-        max_steps=SMOKE_STEPS if worker.setup.smoke else None,
-        max_micro_tokens=MICRO_BATCH_TOKENS[worker.setup.device.kind],
+        on_progress=lambda progress: place.moved(progress.step / progress.steps, progress.tokens),
+        max_steps=SMOKE_STEPS if place.setup.smoke else None,
+        max_micro_tokens=MICRO_BATCH_TOKENS[place.setup.device.kind],
     )
     trained = train_run(loaded, spec, data, files=files, control=control)
     shutil.rmtree(files.working, ignore_errors=True)
     facts = {"run": spec.run, "base": spec.base, "num_weights": num_weights(job.base), "recipe": spec.recipe}
-    return Record(cell.identity, "train", facts, trained.result, trained.rows, _provenance(worker, start))
+    return Record(cell.identity, "train", facts, trained.result, trained.rows, _provenance(place, start))
 
 
-def score(worker: Worker, job: Job, task: Task) -> Record:
+def score(place: Workplace, job: Job, task: Task) -> Record:
     """Score one checkpoint on one benchmark."""
     cell = task.cell
     assert isinstance(cell, ScoreCell)
     start = time.monotonic()
-    study = worker.setup.resolved.study
+    study = place.setup.resolved.study
     precision = job.run.spec.precision if job.run else study.precision or default_precision()
-    benchmark = _benchmark(worker, cell)
-    loaded = worker.model_at(job, cell.epoch, precision)
+    benchmark = _benchmark(place, cell)
+    loaded = place.model_at(job, cell.epoch, precision)
     asked_as = study.template if study.evaluation.template == "same" else study.evaluation.template
     options = ScoreOptions(
         template=asked_as if asked_as == "plain" else resolved_template(asked_as, job.base.base),
-        max_batch_tokens=SCORE_BATCH_TOKENS[worker.setup.device.kind],
-        on_progress=lambda share: worker.moved(share, 0),
+        max_batch_tokens=SCORE_BATCH_TOKENS[place.setup.device.kind],
+        on_progress=lambda share: place.moved(share, 0),
     )
     scored = score_benchmark(loaded, benchmark, options=options)
     facts = {"checkpoint": cell.checkpoint, "benchmark": benchmark.name, "benchmark_digest": cell.benchmark_digest}
-    return Record(cell.identity, "score", facts, scored.result, scored.rows, _provenance(worker, start))
+    return Record(cell.identity, "score", facts, scored.result, scored.rows, _provenance(place, start))
 
 
-def measure(worker: Worker, job: Job, task: Task) -> Record:
+def measure(place: Workplace, job: Job, task: Task) -> Record:
     """Take one measure of a dataset sample under its base."""
     cell = task.cell
     assert isinstance(cell, MeasureCell)
     start = time.monotonic()
-    runs = worker.setup.resolved.cells.runs
+    runs = place.setup.resolved.cells.runs
     spec = next(
         run.spec
         for run in runs
         if (run.spec.base, run.spec.dataset, run.spec.samples, run.spec.seeds.sample)
         == (cell.base, cell.dataset, cell.samples, cell.seed)
     )
-    loaded = worker.model_at(job, 0, spec.precision)
-    selected = _selected(worker, spec)
-    encoded = encode_examples(selected.train, loaded, recipe=_encoding_recipe(spec), folder=worker.store.tokens_folder)
+    loaded = place.model_at(job, 0, spec.precision)
+    selected = _selected(place, spec)
+    encoded = encode_examples(selected.train, loaded, recipe=_encoding_recipe(spec), folder=place.store.tokens_folder)
     measured = DATA_MEASURES[cell.measure](
-        loaded, encoded, max_batch_tokens=SCORE_BATCH_TOKENS[worker.setup.device.kind]
+        loaded, encoded, max_batch_tokens=SCORE_BATCH_TOKENS[place.setup.device.kind]
     )
     facts = {"measure": cell.measure, "base": cell.base, "dataset": cell.dataset, "samples": cell.samples}
     return Record(
@@ -100,21 +100,21 @@ def measure(worker: Worker, job: Job, task: Task) -> Record:
         facts,
         {},
         {"properties": measured.properties, "examples": measured.examples},
-        _provenance(worker, start),
+        _provenance(place, start),
     )
 
 
-STEPS: Mapping[Kind, Callable[[Worker, Job, Task], Record]] = {"train": train, "score": score, "measure": measure}
+STEPS: Mapping[Kind, Callable[[Workplace, Job, Task], Record]] = {"train": train, "score": score, "measure": measure}
 
 
-def _selected(worker: Worker, spec: RunSpec) -> Selected:
+def _selected(place: Workplace, spec: RunSpec) -> Selected:
     names = tuple(part.dataset for part in spec.parts)
-    contents = worker.dataset_contents(names)
-    refs = worker.setup.resolved.study.datasets
+    contents = place.dataset_contents(names)
+    refs = place.setup.resolved.study.datasets
     selected = select_examples(
         spec.parts, refs, contents, samples=spec.samples, validation=spec.validation, seed=spec.seeds.sample
     )
-    if not worker.setup.smoke:
+    if not place.setup.smoke:
         return selected
     longest = sorted(selected.train, key=lambda example: example.num_bytes, reverse=True)
     return Selected(tuple(longest[: SMOKE_STEPS * spec.method.batch_size]), selected.held_out[:4])
@@ -126,8 +126,8 @@ def _encoding_recipe(spec: RunSpec) -> EncodingRecipe:
     )
 
 
-def _benchmark(worker: Worker, cell: ScoreCell) -> Benchmark:
-    evaluation = worker.setup.resolved.study.evaluation
+def _benchmark(place: Workplace, cell: ScoreCell) -> Benchmark:
+    evaluation = place.setup.resolved.study.evaluation
     limit = cell.benchmark.items or evaluation.items
     return load_benchmark(
         cell.benchmark,
@@ -137,5 +137,5 @@ def _benchmark(worker: Worker, cell: ScoreCell) -> Benchmark:
     )
 
 
-def _provenance(worker: Worker, start: float) -> dict[str, object]:
-    return {**worker.environment, "wall_seconds": time.monotonic() - start}
+def _provenance(place: Workplace, start: float) -> dict[str, object]:
+    return {**place.environment, "wall_seconds": time.monotonic() - start}

@@ -1,66 +1,23 @@
-"""A worker: one device, one base in memory, one job after another."""
+"""A worker: one job after another; each task leaves a record or a failure in the store."""
 
-import gc
-import platform
 import shutil
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sftlab.errors import DataError, ModelError, SftlabError, StoreError
-from sftlab.execute.event import Event, Failed, Finished, Idle, Moved, Started
-from sftlab.plan.contents import Contents
-from sftlab.plan.devices import Device
-from sftlab.plan.resolve import Resolved
+from sftlab.errors import SftlabError, StoreError
+from sftlab.execute.event import Event, Failed, Finished, Idle, Started
+from sftlab.execute.workplace import Setup, Workplace
 from sftlab.plan.tasks import Job, Task
-from sftlab.store import Failure, Store
-from sftlab.study.cells import BaseCell, MeasureCell, RunCell
-from sftlab.study.declaration import Precision
-
-if TYPE_CHECKING:
-    from sftlab.lm.base import LoadedBase
-
-MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
-SCORE_BATCH_TOKENS = {"cpu": 8192, "cuda": 131072}
-REPORT_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a worker is given once: the study, the store, its device, and whether it only tries things out."""
-
-    resolved: Resolved
-    store_root: Path
-    device: Device
-    worker: int
-    smoke: bool = False
+from sftlab.store import Failure
+from sftlab.study.cells import MeasureCell, RunCell
 
 
 class Worker:
-    """Does jobs on one device and keeps the base loaded between them."""
+    """Does jobs at its workplace and tells what happens."""
 
     def __init__(self, setup: Setup, tell: Callable[[Event], None]) -> None:
-        self.setup = setup
-        self.store = Store(setup.store_root)
-        self.tell = tell
-        self._loaded: LoadedBase | None = None
-        self._loaded_as: tuple[str, Precision] | None = None
-        self._verified: set[str] = set()
-        self._tokens = 0
-        self._told_at = 0.0
-
-    @cached_property
-    def environment(self) -> dict[str, object]:
-        """Provenance that is the same for all of this worker's records."""
-        packages = {name: version(name) for name in ("sftlab", "torch", "transformers")}
-        device = self.setup.device
-        return {"device": f"{device.kind}: {device.name}", "host": platform.node(), "versions": packages}
+        self._place = Workplace(setup, tell)
 
     def do(self, job: Job) -> None:
         """Do a job's tasks in order; each leaves a record or a failure in the store."""
@@ -69,97 +26,40 @@ class Worker:
         run_failed: str | None = None
         for task in job.tasks:
             subject = task_subject(task)
-            self.tell(Started(self.setup.worker, job.name, task.kind, subject))
+            self._place.tell(Started(self._place.setup.worker, job.name, task.kind, subject))
             if run_failed is not None:
-                self.fail(task, f"its run failed: {run_failed}", "")
+                self._fail(task, f"its run failed: {run_failed}", "")
                 continue
             start = time.monotonic()
             try:
-                self.store.commit(STEPS[task.kind](self, job, task))
+                self._place.store.commit(STEPS[task.kind](self._place, job, task))
             except (StoreError, KeyboardInterrupt):
                 raise
             except Exception as error:  # noqa: BLE001 - one cell's failure, whatever it is, must not end the study
                 reason = str(error) if isinstance(error, SftlabError) else f"{type(error).__name__}: {error}"
-                self.fail(task, reason.splitlines()[0] if reason else "unknown", traceback.format_exc())
-                self._forget_model()
+                self._fail(task, reason.splitlines()[0] if reason else "unknown", traceback.format_exc())
+                self._place.forget_model()
                 if task.kind == "train":
                     run_failed = reason.splitlines()[0]
                 continue
             seconds = time.monotonic() - start
-            self.tell(Finished(self.setup.worker, task.kind, task.identity, subject, seconds))
+            self._place.tell(Finished(self._place.setup.worker, task.kind, task.identity, subject, seconds))
         self._remove_unwanted_checkpoints(job)
-        self.tell(Idle(self.setup.worker))
+        self._place.tell(Idle(self._place.setup.worker))
 
     def _remove_unwanted_checkpoints(self, job: Job) -> None:
         """Of a run that was trained just now, keep the checkpoints that the study says; all were there to be scored."""
-        if job.run is not None and job.tasks[0].kind == "train" and self.setup.resolved.study.checkpoints == "last":
+        if (
+            job.run is not None
+            and job.tasks[0].kind == "train"
+            and self._place.setup.resolved.study.checkpoints == "last"
+        ):
             for epoch in range(1, job.run.spec.epochs):
-                shutil.rmtree(self.store.checkpoint_folder(job.run.identity, epoch), ignore_errors=True)
+                shutil.rmtree(self._place.store.checkpoint_folder(job.run.identity, epoch), ignore_errors=True)
 
-    def fail(self, task: Task, reason: str, log: str) -> None:
-        """Keep a failure and tell of it."""
-        self.store.commit_failure(Failure(task.identity, task.kind, reason, log, self.environment))
-        self.tell(Failed(self.setup.worker, task.kind, task.identity, task_subject(task), reason))
-
-    def moved(self, share: float, tokens: int) -> None:
-        """Tell of progress, a few times a second at most."""
-        self._tokens += tokens
-        now = time.monotonic()
-        if now - self._told_at >= REPORT_SECONDS or share >= 1:
-            self.tell(Moved(self.setup.worker, share, self._tokens))
-            self._tokens, self._told_at = 0, now
-
-    def model(self, base: BaseCell, precision: Precision) -> "LoadedBase":
-        """The base, loaded now or before; its files are hashed again before the first use."""
-        wanted = (base.digest, precision)
-        if self._loaded is None or self._loaded_as != wanted:
-            import torch
-
-            from sftlab.lm.base import load_base
-
-            if self.setup.device.kind == "cpu":
-                torch.set_num_threads(1)
-            self._forget_model()
-            self._verify_base(base)
-            self._loaded = load_base(base.base, device=self.setup.device.torch_name, precision=precision)
-            self._loaded_as = wanted
-        return self._loaded
-
-    def model_at(self, job: Job, epoch: int, precision: Precision) -> "LoadedBase":
-        """The job's model with the weights of an epoch, as they are on disk; epoch 0 is the base."""
-        loaded = self.model(job.base, precision)
-        label = None if job.run is None else job.run.checkpoint(epoch)
-        if loaded.holding != label:
-            loaded.reset()
-            if job.run is not None:
-                loaded.load_checkpoint(self.store.checkpoint_folder(job.run.identity, epoch))
-            loaded.holding = label
-        return loaded
-
-    def dataset_contents(self, names: tuple[str, ...]) -> dict[str, str]:
-        """Content digests of datasets, hashed again before their first use. Raises DataError if one has changed."""
-        contents = Contents(self.store)
-        for name in names:
-            known = self.setup.resolved.dataset_digests[name]
-            if known not in self._verified:
-                if contents.dataset(self.setup.resolved.study.datasets[name], fresh=True) != known:
-                    raise DataError(f"the dataset {name} was changed after this run was planned: run again")
-                self._verified.add(known)
-        return {name: self.setup.resolved.dataset_digests[name] for name in names}
-
-    def _verify_base(self, base: BaseCell) -> None:
-        now = Contents(self.store).base(base.base, fresh=True)
-        if (now.digest, now.tokenizer_digest) != (base.digest, base.tokenizer_digest):
-            raise ModelError(f"the base {base.base.name} was changed after this run was planned: run again")
-
-    def _forget_model(self) -> None:
-        self._loaded = self._loaded_as = None
-        gc.collect()
-        if self.setup.device.kind == "cuda":
-            import torch
-
-            with suppress(RuntimeError):
-                torch.cuda.empty_cache()
+    def _fail(self, task: Task, reason: str, log: str) -> None:
+        self._place.store.commit_failure(Failure(task.identity, task.kind, reason, log, self._place.environment))
+        self._place.tell(Failed(self._place.setup.worker, task.kind, task.identity, task_subject(task), reason))
 
 
 def task_subject(task: Task) -> str:

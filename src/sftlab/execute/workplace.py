@@ -1,0 +1,122 @@
+"""Where a worker does its tasks: one device, one store, and the base that is in memory."""
+
+import gc
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sftlab.errors import DataError, ModelError
+from sftlab.execute.event import Event, Moved
+from sftlab.plan.contents import Contents
+from sftlab.plan.devices import Device
+from sftlab.plan.resolve import Resolved
+from sftlab.plan.tasks import Job
+from sftlab.store import Store
+from sftlab.study.cells import BaseCell
+from sftlab.study.declaration import Precision
+
+if TYPE_CHECKING:
+    from sftlab.lm.base import LoadedBase
+
+MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
+SCORE_BATCH_TOKENS = {"cpu": 8192, "cuda": 131072}
+REPORT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker is given once: the study, the store, its device, and whether it only tries things out."""
+
+    resolved: Resolved
+    store_root: Path
+    device: Device
+    worker: int
+    smoke: bool = False
+
+
+class Workplace:
+    """What the steps work with; keeps the base loaded between tasks."""
+
+    def __init__(self, setup: Setup, tell: Callable[[Event], None]) -> None:
+        self.setup = setup
+        self.store = Store(setup.store_root)
+        self.tell = tell
+        self._loaded: LoadedBase | None = None
+        self._loaded_as: tuple[str, Precision] | None = None
+        self._verified: set[str] = set()
+        self._tokens = 0
+        self._told_at = 0.0
+
+    @cached_property
+    def environment(self) -> dict[str, object]:
+        """Provenance that is the same for all of this worker's records."""
+        packages = {name: version(name) for name in ("sftlab", "torch", "transformers")}
+        device = self.setup.device
+        return {"device": f"{device.kind}: {device.name}", "host": platform.node(), "versions": packages}
+
+    def moved(self, share: float, tokens: int) -> None:
+        """Tell of progress, a few times a second at most."""
+        self._tokens += tokens
+        now = time.monotonic()
+        if now - self._told_at >= REPORT_SECONDS or share >= 1:
+            self.tell(Moved(self.setup.worker, share, self._tokens))
+            self._tokens, self._told_at = 0, now
+
+    def model(self, base: BaseCell, precision: Precision) -> "LoadedBase":
+        """The base, loaded now or before; its files are hashed again before the first use."""
+        wanted = (base.digest, precision)
+        if self._loaded is None or self._loaded_as != wanted:
+            import torch
+
+            from sftlab.lm.base import load_base
+
+            if self.setup.device.kind == "cpu":
+                torch.set_num_threads(1)
+            self.forget_model()
+            self._verify_base(base)
+            self._loaded = load_base(base.base, device=self.setup.device.torch_name, precision=precision)
+            self._loaded_as = wanted
+        return self._loaded
+
+    def model_at(self, job: Job, epoch: int, precision: Precision) -> "LoadedBase":
+        """The job's model with the weights of an epoch, as they are on disk; epoch 0 is the base."""
+        loaded = self.model(job.base, precision)
+        label = None if job.run is None else job.run.checkpoint(epoch)
+        if loaded.holding != label:
+            loaded.reset()
+            if job.run is not None:
+                loaded.load_checkpoint(self.store.checkpoint_folder(job.run.identity, epoch))
+            loaded.holding = label
+        return loaded
+
+    def dataset_contents(self, names: tuple[str, ...]) -> dict[str, str]:
+        """Content digests of datasets, hashed again before their first use. Raises DataError if one has changed."""
+        contents = Contents(self.store)
+        for name in names:
+            known = self.setup.resolved.dataset_digests[name]
+            if known not in self._verified:
+                if contents.dataset(self.setup.resolved.study.datasets[name], fresh=True) != known:
+                    raise DataError(f"the dataset {name} was changed after this run was planned: run again")
+                self._verified.add(known)
+        return {name: self.setup.resolved.dataset_digests[name] for name in names}
+
+    def _verify_base(self, base: BaseCell) -> None:
+        now = Contents(self.store).base(base.base, fresh=True)
+        if (now.digest, now.tokenizer_digest) != (base.digest, base.tokenizer_digest):
+            raise ModelError(f"the base {base.base.name} was changed after this run was planned: run again")
+
+    def forget_model(self) -> None:
+        """Let go of the base in memory, whose state is no longer known or wanted."""
+        self._loaded = self._loaded_as = None
+        gc.collect()
+        if self.setup.device.kind == "cuda":
+            import torch
+
+            with suppress(RuntimeError):
+                torch.cuda.empty_cache()
