@@ -104,7 +104,8 @@ def _gains(outcome, gained):
                     yield row | {"status": status, "reason": reason}
                 else:
                     ends = {"ci_low": gain - HALF_WIDTH, "ci_high": gain + HALF_WIDTH}
-                    yield row | {"gain": gain, "n": count, "status": "done"} | ends
+                    verdict = "cannot tell" if abs(gain) < HALF_WIDTH else "higher" if gain > 0 else "lower"
+                    yield row | {"gain": gain, "n": count, "status": "done", "verdict": verdict} | ends
 
 
 def _ranking(outcome, gained):

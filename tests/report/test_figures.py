@@ -24,15 +24,15 @@ def accepted(figure):
 
 
 def gains(rows):
-    return pl.DataFrame(rows, schema=["base", "dataset", "value", "ci_low", "ci_high", "n"], orient="row")
+    return pl.DataFrame(rows, schema=["base", "dataset", "value", "ci_low", "ci_high", "n", "verdict"], orient="row")
 
 
 GAINS = gains(
     [
-        ("a", "x", 0.4, 0.1, 0.7, 2),
-        ("a", "y", -0.2, -0.5, 0.1, 2),
-        ("b", "x", -0.3, -0.4, -0.2, 2),
-        ("b", "y", 0.05, None, None, 1),
+        ("a", "x", 0.4, 0.1, 0.7, 2, "higher"),
+        ("a", "y", -0.2, -0.5, -0.1, 2, "cannot tell"),
+        ("b", "x", -0.3, -0.4, -0.2, 2, "lower"),
+        ("b", "y", 0.05, None, None, 1, None),
     ]
 )
 MISSING = pl.DataFrame({"base": ["a"], "dataset": ["z"], "status": ["failed"], "reason": ["out of memory"]})
@@ -169,6 +169,7 @@ def test_difference_forest_names_both_levels_and_the_smallest_effect():
             "ci_high": [0.03],
             "n": [4],
             "smallest_effect": [0.015],
+            "verdict": ["higher"],
         }
     )
     figure = accepted(difference_forest(differences, "accuracy"))
@@ -218,7 +219,7 @@ def test_training_curves_draw_each_run_once_and_name_each_recipe_once():
 
 
 def test_names_with_markup_are_shown_as_text_in_figures():
-    frame = gains([(EVIL, EVIL, 0.4, 0.1, 0.7, 2)])
+    frame = gains([(EVIL, EVIL, 0.4, 0.1, 0.7, 2, "higher")])
     places = Places(bases=(EVIL,), datasets=(EVIL,), limit=0.4)
     forest = gain_forest(frame, "accuracy", Palette((EVIL,), (EVIL,), ()))
     for figure in (gain_map(frame, MISSING.clear(), places, "accuracy"), forest):

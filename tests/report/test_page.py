@@ -23,6 +23,7 @@ CONTEXT = ReportContext(
     machine="two cores",
     versions={"sftlab": "0.1.0"},
 )
+SCALES = {"arithmetic": 1.0, "facts": 100.0}
 EVIL = "</script><script>alert(1)</script><img src=https://evil.example/x onerror='alert(2)'> & \"quoted\" \u2028 ünï"
 VOID = {"meta", "br", "img", "input", "hr", "link"}
 
@@ -131,10 +132,12 @@ def test_every_figure_has_a_sentence_and_a_name(page):
 def test_forest_figures_equal_the_ranking(page, analysis):
     forests = [figure for figure in page.figures if "mean gain (" in json.dumps(figure["layout"].get("xaxis", {}))]
     assert len(forests) == len(BENCHMARKS)
-    for figure, benchmark in zip(forests, BENCHMARKS, strict=True):
+    for figure, (benchmark, scale) in zip(forests, SCALES.items(), strict=True):
         ranked = analysis.ranking.filter(benchmark=benchmark).sort("gain", descending=True)
         assert [trace["name"] for trace in figure["data"]] == ranked["dataset"].to_list()
-        assert [trace["x"][0] for trace in figure["data"]] == ranked["gain"].to_list()
+        assert [trace["x"][0] for trace in figure["data"]] == (ranked["gain"] * scale).to_list()
+        unit = "points of accuracy" if benchmark == "facts" else "bits per byte"
+        assert figure["layout"]["xaxis"]["title"]["text"] == f"mean gain ({unit})"
 
 
 def test_maps_equal_the_gains_and_hatch_the_holes(page, analysis):
@@ -289,3 +292,13 @@ def test_report_is_written_whole_and_replaces_the_old_one(tmp_path, analysis, ta
 
 def test_same_study_gives_the_same_page(source, analysis, tables):
     assert render(analysis, tables, CONTEXT) == source
+
+
+def test_study_with_choices_of_untold_sign_says_so_by_its_corrected_verdict(analysis, tables):
+    untold = analysis.gains.with_columns(verdict=pl.lit("cannot tell"))
+    page = Page(render(replace(analysis, gains=untold, findings=()), tables, CONTEXT))
+    maps = [figure for figure in page.figures if any(trace["type"] == "heatmap" for trace in figure["data"])]
+    axes = {trace["coloraxis"] for figure in maps for trace in figure["data"] if trace["type"] == "heatmap"}
+    assert axes == {"coloraxis2"}
+    assert "Of 15 cells with a gain, 0 surely gained and 0 surely lost" in page.text
+    assert "1 cell without a gain." in page.text

@@ -19,11 +19,17 @@ class Prose:
 
 @dataclass(frozen=True)
 class Variant:
-    """One figure with what it shows: `found` are the sentences that stand under it."""
+    """One figure with what it shows: `found` are the sentences that stand under it, `detail` says the label in full."""
 
     label: str
     figure: Figure
     found: tuple[str, ...]
+    detail: str = ""
+
+    @property
+    def name(self) -> str:
+        """The label with its detail."""
+        return f"{self.label} ({self.detail})" if self.detail else self.label
 
 
 @dataclass(frozen=True)

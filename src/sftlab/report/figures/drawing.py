@@ -6,6 +6,8 @@ from sftlab.report.blocks import Figure
 from sftlab.report.text import figure_label, figure_text
 
 Trace = dict[str, object]
+SURE = ("higher", "lower")
+"""Verdicts of the analysis that tell the sign of an effect."""
 MARGIN = {"l": 10, "r": 16, "t": 16, "b": 44}
 
 

@@ -12,24 +12,23 @@ FEW = 8
 
 @dataclass(frozen=True)
 class Estimate:
-    """One line of a forest: `lines` is what hovering over it says. Unknown numbers are None."""
+    """One line of a forest: `lines` is what hovering over it says, `sure` whether its sign is known.
+
+    Unknown numbers are None.
+    """
 
     name: str
     value: float | None
     ci_low: float | None
     ci_high: float | None
     lines: tuple[str, ...]
+    sure: bool
     colour: str
     symbol: str = "circle"
 
-    @property
-    def is_sure(self) -> bool:
-        """Whether the interval is known and leaves zero out."""
-        return self.ci_low is not None and self.ci_high is not None and (self.ci_low > 0 or self.ci_high < 0)
-
 
 def forest(estimates: Sequence[Estimate], axis: dict[str, object]) -> Figure:
-    """The estimates from top to bottom. Marks are hollow where the interval spans zero or is not known."""
+    """The estimates from top to bottom. Marks are hollow where the sign is not known."""
     return drawing(
         [_mark(place, estimate) for place, estimate in enumerate(estimates)],
         90 + (32 if len(estimates) <= FEW else 25) * max(len(estimates), 2),
@@ -53,7 +52,7 @@ def _mark(place: int, estimate: Estimate) -> Trace:
         "marker": {
             "color": estimate.colour,
             "size": 10,
-            "symbol": estimate.symbol if estimate.is_sure else f"{estimate.symbol}-open",
+            "symbol": estimate.symbol if estimate.sure else f"{estimate.symbol}-open",
             "line": {"color": estimate.colour, "width": 2},
         },
         "hoverinfo": "text",

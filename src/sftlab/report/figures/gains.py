@@ -3,16 +3,18 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
+from sftlab.analyse.wording import spans_zero
 from sftlab.report.blocks import Figure
-from sftlab.report.figures.drawing import Trace, drawing, named_places, titled
+from sftlab.report.figures.drawing import SURE, Trace, drawing, named_places, titled
 from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import Palette
 from sftlab.report.text import MINUS, figure_text, hover, interval, signed
 
-Row = Mapping[str, object]
+Row = dict[str, Any]
 WIDE = 9
 
 
@@ -24,7 +26,8 @@ def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
             row["value"],
             row["ci_low"],
             row["ci_high"],
-            tuple(gain_lines(row, unit, "n")),
+            tuple(gain_lines(row, unit)),
+            not spans_zero(row),
             palette.dataset_colour(row["dataset"]),
             palette.dataset_symbol(row["dataset"]),
         )
@@ -50,13 +53,13 @@ class Places:
 def gain_map(gains: pl.DataFrame, missing: pl.DataFrame, places: Places, unit: str) -> Figure:
     """Mean gain of each base x dataset cell.
 
-    `gains` has base, dataset, value, ci_low, ci_high, n; where the interval spans zero or is unknown a cell is pale
-    and its number in brackets.
+    `gains` has base, dataset, value, ci_low, ci_high, n, verdict; where the sign cannot be told a cell is pale and its
+    number in brackets.
     `missing` has base, dataset, status, reason for cells without a gain; they are hatched. What is in neither
     is hatched as pending.
     """
     cells = {(row["base"], row["dataset"]): row for row in gains.drop_nulls("value").iter_rows(named=True)}
-    sure = {key: row for key, row in cells.items() if is_sure(row)}
+    sure = {key: row for key, row in cells.items() if row["verdict"] in SURE}
     unsure = {key: row for key, row in cells.items() if key not in sure}
     traces = [
         _heat(found, places, unit, axis) for found, axis in ((sure, "coloraxis"), (unsure, "coloraxis2")) if found
@@ -82,16 +85,10 @@ def gain_map(gains: pl.DataFrame, missing: pl.DataFrame, places: Places, unit: s
     )
 
 
-def is_sure(row: Row) -> bool:
-    """Whether a 95 % interval is known and leaves zero out."""
-    low, high = row["ci_low"], row["ci_high"]
-    return isinstance(low, float) and isinstance(high, float) and (low > 0 or high < 0)
-
-
-def gain_lines(row: Row, unit: str, counted_as: str) -> list[str]:
+def gain_lines(row: Row, unit: str) -> list[str]:
     """What hovering over a gain says: the gain, its interval, n."""
     value, low, high = (_known(row, name) for name in ("value", "ci_low", "ci_high"))
-    return [f"gain {signed(value)} {unit}", interval(low, high), f"{counted_as} = {row['n']}"]
+    return [f"gain {signed(value)} {unit}", interval(low, high), f"n = {row['n']}"]
 
 
 def _heat(cells: Mapping[tuple[str, str], Row], places: Places, unit: str, axis: str) -> Trace:
@@ -103,7 +100,12 @@ def _heat(cells: Mapping[tuple[str, str], Row], places: Places, unit: str, axis:
         "text": _grid(cells, places, lambda row: _bold_or_bracketed(row, places.decimals), ""),
         "texttemplate": "%{text}",
         "textfont": {"size": 12 if len(places.datasets) <= WIDE else 10},
-        "hovertext": _grid(cells, places, lambda row: hover([_pair(row), *gain_lines(row, unit, "n")]), ""),
+        "hovertext": _grid(
+            cells,
+            places,
+            lambda row: hover([_pair(row), *gain_lines(row, unit), row["verdict"] or "too small to tell"]),
+            "",
+        ),
         "hoverinfo": "text",
         "hoverongaps": False,
         "coloraxis": axis,
@@ -124,7 +126,7 @@ def _grid(
 def _bold_or_bracketed(row: Row, decimals: int) -> str:
     value = _known(row, "value")
     shown = "" if value is None else f"{value:+.{decimals}f}".replace("-", MINUS)
-    return f"<b>{shown}</b>" if is_sure(row) else f"({shown})"
+    return f"<b>{shown}</b>" if row["verdict"] in SURE else f"({shown})"
 
 
 def _pair(row: Row) -> str:

@@ -3,7 +3,7 @@
 import polars as pl
 
 from sftlab.report.blocks import Figure
-from sftlab.report.figures.drawing import Trace, drawing, titled
+from sftlab.report.figures.drawing import SURE, Trace, drawing, titled
 from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import NEUTRAL, Palette
 from sftlab.report.text import figure_text, hover, interval, number, signed
@@ -12,7 +12,7 @@ from sftlab.report.text import figure_text, hover, interval, number, signed
 def difference_forest(differences: pl.DataFrame, unit: str) -> Figure:
     """Gain under one level of a training choice minus gain under another, in the order of the rows.
 
-    `differences` has factor, level, other, value, ci_low, ci_high, n, smallest_effect.
+    `differences` has factor, level, other, value, ci_low, ci_high, n, smallest_effect, verdict.
     """
     estimates = [
         Estimate(
@@ -26,6 +26,7 @@ def difference_forest(differences: pl.DataFrame, unit: str) -> Figure:
                 f"n = {row['n']}",
                 f"smallest effect this design would see: {number(row['smallest_effect'])}",
             ),
+            row["verdict"] in SURE,
             NEUTRAL,
             "diamond",
         )

@@ -3,7 +3,7 @@
 import polars as pl
 
 from sftlab.report.blocks import Figure
-from sftlab.report.figures.drawing import Trace, drawing, titled, zero_line
+from sftlab.report.figures.drawing import SURE, Trace, drawing, titled, zero_line
 from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import BASE_COLOURS, Palette
 from sftlab.report.text import figure_text, hover, interval, number, signed
@@ -56,7 +56,7 @@ def property_scatter(points: pl.DataFrame, name: str, unit: str, palette: Palett
 
 
 def correlation_forest(correlations: pl.DataFrame) -> Figure:
-    """Correlation of each property with gain: property, value, ci_low, ci_high, n (clusters), strongest on top."""
+    """Correlation of each property with gain: property, value, ci_low, ci_high, n, verdict; strongest on top."""
     strongest = correlations.sort(pl.col("value").abs(), descending=True, nulls_last=True)
     estimates = [
         Estimate(
@@ -70,6 +70,7 @@ def correlation_forest(correlations: pl.DataFrame) -> Figure:
                 f"n = {row['n']} clusters",
                 row["verdict"] or "too small to tell",
             ),
+            row["verdict"] in SURE,
             BASE_COLOURS[0],
         )
         for row in strongest.iter_rows(named=True)

@@ -5,7 +5,7 @@ import polars as pl
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Prose, Section, Variant
 from sftlab.report.figures.gains import gain_forest
 from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, general_prose, outcomes
+from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
 
 COMPARISONS = (
     Column("benchmark", "Benchmark", facet=True),
@@ -45,11 +45,12 @@ def answer(material: Material) -> Section:
 
 
 def _ranking(material: Material, outcome: Outcome) -> Variant:
-    rows = outcome.rows(material.analysis.ranking)
-    ranked = _of_one_population(rows)
-    figure = gain_forest(ranked.rename({"gain": "value"}), outcome.unit, material.palette)
-    sentences = material.analysis.sentences("data", benchmark=outcome.benchmark)
-    return Variant(outcome.label, figure, (*sentences, f"Intervals are for {ranked['population'][0]}."))
+    shown = outcome.shown(material.analysis.ranking, "gain", "ci_low", "ci_high")
+    ranked = _of_one_population(shown)
+    figure = gain_forest(ranked.rename({"gain": "value"}), outcome.shown_unit, material.palette)
+    sentences = found_on(material.analysis, "data", outcome.benchmark)
+    found = (*sentences, f"Intervals are for {ranked['population'][0]}.")
+    return Variant(outcome.benchmark, figure, found, outcome.detail)
 
 
 def _of_one_population(rows: pl.DataFrame) -> pl.DataFrame:

@@ -3,9 +3,10 @@
 import polars as pl
 
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
+from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.properties import correlation_forest, property_scatter
 from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, general_prose, outcomes
+from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
 from sftlab.report.text import interval, signed
 
 CORRELATIONS = (
@@ -32,11 +33,14 @@ def data(material: Material) -> Section:
         for outcome in outcomes(analysis.property_points, main_only=True)
         for name in outcome.rows(analysis.property_points)["property"].unique(maintain_order=True)
     ]
-    nothing = "No property of the data can be set against a gain yet."
-    blocks: list[Block] = [general_prose(analysis, "properties", variants, nothing)]
     forests = tuple(_forest(material, outcome) for outcome in outcomes(analysis.properties, main_only=True))
+    nothing = "No property of the data can be set against a gain yet."
+    blocks: list[Block] = [general_prose(analysis, "properties", (*forests, *variants), nothing)]
     if forests:
-        note = "Pearson correlation over family x dataset cells, centred by family; bars are 95 % intervals."
+        note = (
+            "Pearson correlation over family x dataset cells, centred by family; bars are 95 % intervals. "
+            "Hollow: cannot be told from zero after correction for the number of questions."
+        )
         blocks.append(Panel("correlations", "Correlation with gain", "Benchmark", forests, shown="grid", note=note))
     if variants:
         note = "One mark a base and dataset; the gain is the mean over methods and seeds."
@@ -49,22 +53,24 @@ def data(material: Material) -> Section:
 
 def _forest(material: Material, outcome: Outcome) -> Variant:
     rows = outcome.rows(material.analysis.properties).filter(SHOWN)
-    told = rows.filter(pl.col("verdict").is_in(["higher", "lower"]))["property"].to_list()
-    found = (
+    told = rows.filter(pl.col("verdict").is_in(SURE))["property"].to_list()
+    otherwise = (
         f"Told from zero after correction for the number of questions: {', '.join(told)}."
         if told
         else "No correlation can be told from zero after correction for the number of questions."
     )
-    return Variant(outcome.label, correlation_forest(rows.rename({"correlation": "value"})), (found,))
+    found = found_on(material.analysis, "properties", outcome.benchmark) or (otherwise,)
+    return Variant(outcome.benchmark, correlation_forest(rows.rename({"correlation": "value"})), found, outcome.detail)
 
 
 def _scatter(material: Material, outcome: Outcome, name: str) -> Variant:
-    points = outcome.rows(material.analysis.property_points).filter(pl.col("property") == name)
+    points = outcome.shown(material.analysis.property_points, "gain").filter(pl.col("property") == name)
     named = name.replace("_", " ")
     drawn = points.rename({"value": "property_value"})
-    figure = property_scatter(drawn, named, outcome.unit, material.palette)
-    sentences = material.analysis.sentences("properties", benchmark=outcome.benchmark, subject=name)
-    return Variant(f"{named} and {outcome.label}", figure, sentences or (_correlation(material, outcome, name),))
+    figure = property_scatter(drawn, named, outcome.shown_unit, material.palette)
+    found = found_on(material.analysis, "properties", outcome.benchmark, name)
+    label = f"{named} and {outcome.benchmark}"
+    return Variant(label, figure, found or (_correlation(material, outcome, name),), outcome.detail)
 
 
 def _correlation(material: Material, outcome: Outcome, name: str) -> str:

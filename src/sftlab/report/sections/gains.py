@@ -5,9 +5,9 @@ from typing import Literal
 import polars as pl
 
 from sftlab.report.blocks import Block, Panel, Section, Variant
-from sftlab.report.figures.gains import Places, gain_map, is_sure
+from sftlab.report.figures.gains import Places, gain_map
 from sftlab.report.sections.material import Material
-from sftlab.report.sections.outcomes import Outcome, general_prose, outcomes
+from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
 from sftlab.report.text import counted
 
 ALL_METHODS = "all"
@@ -26,8 +26,8 @@ def gains(material: Material) -> Section:
     blocks: list[Block] = [general_prose(analysis, "gains", variants, "No base x dataset cell has a gain yet.")]
     if variants:
         note = (
-            "Gain over the base itself: blue is better, orange is worse. Pale, in brackets: the 95 % interval spans "
-            "zero or is not known. Hatched cells have no result; hover for the reason, or for interval and n."
+            "Gain over the base itself: blue is better, orange is worse. Pale, in brackets: the sign cannot be told "
+            "(corrected over the grid). Hatched cells have no result; hover for the reason, or for interval and n."
         )
         blocks.append(
             Panel(
@@ -57,24 +57,26 @@ def _methods(frame: pl.DataFrame, outcome: Outcome) -> list[str]:
 
 
 def _map(material: Material, outcome: Outcome, method: str) -> Variant:
-    of_outcome = outcome.rows(material.analysis.gains)
+    of_outcome = outcome.shown(material.analysis.gains, "gain", "ci_low", "ci_high")
     cells = of_outcome.filter(pl.col("method") == method)
     known = cells.drop_nulls("gain").rename({"gain": "value"})
     missing = cells.filter(pl.col("gain").is_null())
     limit = of_outcome["gain"].abs().quantile(COLOURS_END_AT, interpolation="higher")
     places = Places(material.palette.bases, material.palette.datasets, limit or 1.0)
     several = of_outcome["method"].n_unique() > 2
-    label = f"{outcome.label}, {'all methods' if method == ALL_METHODS else method}" if several else outcome.label
-    sentences = material.analysis.sentences("gains", benchmark=outcome.benchmark) if outcome.main else ()
-    found = (*sentences, _tally(known, missing))
-    return Variant(label, gain_map(known, missing, places, outcome.unit), found)
+    of_methods = "all methods" if method == ALL_METHODS else method
+    label = f"{outcome.benchmark}, {of_methods}" if several else outcome.benchmark
+    sentences = found_on(material.analysis, "gains", outcome.benchmark)
+    found = sentences if sentences and outcome.main and method == ALL_METHODS else (_tally(known),)
+    if missing.height:
+        found = (*found, f"{counted(missing.height, 'cell')} without a gain.")
+    return Variant(label, gain_map(known, missing, places, outcome.shown_unit), found, outcome.detail)
 
 
-def _tally(known: pl.DataFrame, missing: pl.DataFrame) -> str:
-    sure = [row for row in known.iter_rows(named=True) if is_sure(row)]
-    better = sum(row["value"] > 0 for row in sure)
-    absent = f"; {missing.height} without a gain" if missing.height else ""
+def _tally(known: pl.DataFrame) -> str:
+    better = known.filter(pl.col("verdict") == "higher").height
+    worse = known.filter(pl.col("verdict") == "lower").height
     return (
-        f"Of {counted(known.height, 'cell')} with a gain, {better} surely gained and {len(sure) - better} surely lost; "
-        f"the sign of the other {known.height - len(sure)} cannot be told{absent}."
+        f"Of {counted(known.height, 'cell')} with a gain, {better} surely gained and {worse} surely lost (corrected "
+        f"over the grid); the sign of the other {known.height - better - worse} cannot be told."
     )

@@ -5,7 +5,7 @@ import polars as pl
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
 from sftlab.report.figures.layers import change_by_depth, correlation_by_depth
 from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, general_prose, outcomes
+from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
 from sftlab.report.text import interval, number, signed
 
 OUTSIDE = (
@@ -52,10 +52,10 @@ def _change(material: Material, inside: pl.DataFrame, part: str) -> Variant:
     rows = inside.filter(pl.col("part") == part).rename({"relative_change": "value"})
     figure = change_by_depth(rows, material.palette)
     label = "all tensors of a layer" if part == "all" else part
-    peaks = [
-        _largest(str(method), of_method)
-        for (method,), of_method in rows.drop_nulls("value").group_by("method", maintain_order=True)
-    ]
+    peaks: list[str] = []
+    for (method,), of_method in rows.drop_nulls("value").group_by("method", maintain_order=True):
+        said = found_on(material.analysis, "layers", None, str(method)) if part == "all" else ()
+        peaks.extend(said or (_largest(str(method), of_method),))
     return Variant(label, figure, tuple(peaks))
 
 
@@ -72,12 +72,9 @@ def _correlation(material: Material, outcome: Outcome, method: str) -> Variant:
     analysis = material.analysis
     rows = outcome.rows(analysis.layer_correlations).filter(pl.col("method") == method)
     figure = correlation_by_depth(rows.rename({"correlation": "value"}), material.palette.method_colour(method))
-    sentences = (
-        analysis.sentences("layers", benchmark=outcome.benchmark, subject=method)
-        or analysis.sentences("layers", benchmark=outcome.benchmark)
-        or (_strongest(rows.filter(~pl.col("divided_by_total"))),)
-    )
-    return Variant(f"{outcome.label}, {method}", figure, sentences)
+    found = found_on(analysis, "layers", outcome.benchmark, method)
+    plain = rows.filter(~pl.col("divided_by_total"))
+    return Variant(f"{outcome.benchmark}, {method}", figure, found or (_strongest(plain),), outcome.detail)
 
 
 def _strongest(rows: pl.DataFrame) -> str:

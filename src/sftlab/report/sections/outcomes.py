@@ -7,6 +7,7 @@ import polars as pl
 
 from sftlab.analyse.analysis import Analysis
 from sftlab.analyse.effects import Section as Topic
+from sftlab.analyse.wording import SHARES
 from sftlab.report.blocks import Prose, Variant
 
 
@@ -21,15 +22,25 @@ class Outcome:
     unit: str
 
     @property
-    def label(self) -> str:
-        """The benchmark with its metric and scorer in words."""
-        return f"{self.benchmark} ({self.metric.replace('_', ' ')}, {self.scorer})"
+    def detail(self) -> str:
+        """The metric and the scorer in words."""
+        return f"{self.metric.replace('_', ' ')}, {self.scorer}"
+
+    @property
+    def shown_unit(self) -> str:
+        """The unit of figures and sentences: shares are shown as points of a hundred."""
+        return SHARES.get(self.unit, self.unit)
 
     def rows(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of a frame of the analysis that are about this outcome."""
         return frame.filter(
             pl.col("benchmark") == self.benchmark, pl.col("scorer") == self.scorer, pl.col("metric") == self.metric
         )
+
+    def shown(self, frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
+        """The rows about this outcome with these columns in the shown unit."""
+        scale = 100.0 if self.unit in SHARES else 1.0
+        return self.rows(frame).with_columns(pl.col(*columns) * scale)
 
 
 def outcomes(frame: pl.DataFrame, *, main_only: bool = False) -> tuple[Outcome, ...]:
@@ -38,6 +49,15 @@ def outcomes(frame: pl.DataFrame, *, main_only: bool = False) -> tuple[Outcome, 
     found = [Outcome(*row) for row in frame.select(columns).unique(maintain_order=True).iter_rows()]
     main = [outcome for outcome in found if outcome.main]
     return tuple(main if main_only else [*main, *(outcome for outcome in found if not outcome.main)])
+
+
+def found_on(analysis: Analysis, topic: Topic, benchmark: str | None, subject: str | None = None) -> tuple[str, ...]:
+    """The sentences of a topic on exactly this benchmark and subject; None stands for all of them."""
+    return tuple(
+        finding.text
+        for finding in analysis.findings
+        if (finding.section, finding.benchmark, finding.subject) == (topic, benchmark, subject)
+    )
 
 
 def general_prose(analysis: Analysis, topic: Topic, variants: Iterable[Variant], otherwise: str) -> Prose:

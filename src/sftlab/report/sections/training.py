@@ -3,10 +3,11 @@
 import polars as pl
 
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
+from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.methods import difference_forest, paired_gains
 from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, general_prose, outcomes
-from sftlab.report.text import interval, number, signed
+from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
+from sftlab.report.text import counted, interval, number, signed
 
 EFFECTS = (
     Column("factor", "Factor", facet=True),
@@ -43,9 +44,11 @@ def training(material: Material) -> Section:
     ]
     forests = tuple(_forest(material, outcome) for outcome in outcomes(analysis.training, main_only=True))
     nothing = "No two training choices can be compared yet: that takes two levels of one on the same base and dataset."
-    blocks: list[Block] = [general_prose(analysis, "training", pairs, nothing)]
+    blocks: list[Block] = [general_prose(analysis, "training", (*forests, *pairs), nothing)]
     if forests:
-        note = "Gain under the first level minus gain under the second, all else equal; bars are 95 % intervals."
+        note = (
+            "Gain under the first level minus gain under the second, all else equal. Hollow: cannot be told from zero."
+        )
         blocks.append(Panel("effects", "Effect of training choices", "Benchmark", forests, shown="grid", note=note))
     if pairs:
         note = "One mark a base and dataset under both choices; above the line the vertical one gained more."
@@ -65,25 +68,29 @@ def _contrasts(rows: pl.DataFrame) -> list[tuple[str, str, str]]:
 
 
 def _forest(material: Material, outcome: Outcome) -> Variant:
-    rows = outcome.rows(material.analysis.training).rename({"difference": "value"})
-    told = [
-        f"{row['factor']} {row['level']} gained {'more' if row['value'] > 0 else 'less'} than {row['other']}"
-        for row in rows.filter(pl.col("verdict").is_in(["higher", "lower"])).iter_rows(named=True)
+    rows = outcome.shown(material.analysis.training, "difference", "ci_low", "ci_high", "smallest_effect")
+    factors = rows["factor"].unique(maintain_order=True).to_list()
+    said = [
+        sentence
+        for factor in (*factors, "seed")
+        for sentence in found_on(material.analysis, "training", outcome.benchmark, factor)
     ]
-    found = f"Told from zero: {'; '.join(told)}." if told else "No difference can be told from zero."
-    return Variant(outcome.label, difference_forest(rows, outcome.unit), (found,))
+    told = rows.filter(pl.col("verdict").is_in(SURE)).height
+    otherwise = f"{told} of {counted(rows.height, 'difference')} can be told from zero."
+    figure = difference_forest(rows.rename({"difference": "value"}), outcome.shown_unit)
+    return Variant(outcome.benchmark, figure, tuple(said) or (otherwise,), outcome.detail)
 
 
 def _pair(material: Material, outcome: Outcome, contrast: tuple[str, str, str]) -> Variant:
     factor, level, other = contrast
     chosen = (pl.col("factor") == factor) & (pl.col("level") == level) & (pl.col("other") == other)
-    points = outcome.rows(material.analysis.training_points).filter(chosen)
+    points = outcome.shown(material.analysis.training_points, "gain", "other_gain").filter(chosen)
     drawn = points.rename({"other_gain": "first", "gain": "second"})
-    figure = paired_gains(drawn, (f"{factor} {other}", f"{factor} {level}"), outcome.unit, material.palette)
-    effects = outcome.rows(material.analysis.training).filter(chosen)
-    sentences = material.analysis.sentences("training", benchmark=outcome.benchmark, subject=factor)
-    label = f"{factor}: {level} against {other}, {outcome.label}"
-    return Variant(label, figure, sentences or (_difference(effects, outcome.unit, contrast),))
+    figure = paired_gains(drawn, (f"{factor} {other}", f"{factor} {level}"), outcome.shown_unit, material.palette)
+    effects = outcome.shown(material.analysis.training, "difference", "ci_low", "ci_high", "smallest_effect")
+    found = _difference(effects.filter(chosen), outcome.shown_unit, contrast)
+    label = f"{factor}: {level} against {other}, {outcome.benchmark}"
+    return Variant(label, figure, (found,), outcome.detail)
 
 
 def _difference(effects: pl.DataFrame, unit: str, contrast: tuple[str, str, str]) -> str:
