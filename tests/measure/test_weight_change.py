@@ -86,6 +86,21 @@ def test_change_of_folders_is_that_in_memory(kind, folder, tmp_path):
     assert folder_weight_change(folder / kind, tmp_path).equals(loaded_weight_change(base))
 
 
+def test_folder_of_the_original_gpt2_is_compared_by_its_own_names(folder, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    base = load(folder, "gpt2")
+    stored = load_file(folder / "gpt2" / "model.safetensors")
+    original = {name.removeprefix("transformer."): tensor for name, tensor in stored.items()}
+    original["h.0.attn.bias"] = torch.ones(1, 1, 8, 8)
+    (tmp_path / "hub").mkdir()
+    save_file(original, tmp_path / "hub" / "model.safetensors")
+    _moved(base)
+    base.model.save_pretrained(tmp_path / "tuned")
+    table = folder_weight_change(tmp_path / "hub", tmp_path / "tuned")
+    assert table["relative_change"].to_list() == pytest.approx(loaded_weight_change(base)["relative_change"].to_list())
+
+
 @pytest.mark.parametrize("kind", MODELS)
 def test_change_of_an_adapter_is_that_of_the_merged_weights(kind, folder, tmp_path):
     base = load(folder, kind)

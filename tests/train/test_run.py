@@ -12,8 +12,9 @@ from sftlab.lm.encoding import EncodingRecipe, encode_examples
 from sftlab.study.declaration import Precision
 from sftlab.study.methods import Full, Lora
 from sftlab.study.run import RunSeeds
-from sftlab.train import RunData, RunFiles, TrainControl, optimizer_step, train_run, validate_run
+from sftlab.train import RunData, RunFiles, TrainControl, optimizer_step, train_run, validate_run, validation
 from sftlab.train.optimizer_step import GradientAccumulator
+from sftlab.train.validation import held_out_loss
 from tests.lm.models import MODELS, load
 from tests.train.runs import FULL, LORA, data, spec, train
 
@@ -51,7 +52,7 @@ def test_loss_is_per_learned_token_of_the_whole_step(bases, tmp_path):
 
 
 def test_result_counts_what_was_trained(bases, tmp_path):
-    base = load(bases, "character" if "character" in MODELS else "neox")
+    base = load(bases, "neox")
     given = data(base, tmp_path, count=21, max_tokens=70, overflow="drop")
     assert len(given.train.dropped) > 0
     trained = train(base, spec(epochs=3), given, tmp_path)
@@ -86,6 +87,16 @@ def test_checkpoint_is_what_the_base_holds_after_the_run(method, kind, bases, tm
         elsewhere = AutoModelForCausalLM.from_pretrained(last)
         assert all(torch.equal(weight, held[name]) for name, weight in elsewhere.named_parameters())
         assert AutoTokenizer.from_pretrained(last)("the cat").input_ids == base.tokenizer("the cat").input_ids
+
+
+def test_base_says_that_it_holds_tuned_weights(bases, tmp_path):
+    base = load(bases, "llama")
+    train(base, spec(), data(base, tmp_path), tmp_path)
+    assert base.holding == "tiny after epoch 2"
+    base.load_checkpoint(tmp_path / "checkpoints" / "epoch-1")
+    assert base.holding == str(tmp_path / "checkpoints" / "epoch-1")
+    base.reset()
+    assert base.holding is None
 
 
 def test_checkpoint_that_is_not_wanted_is_not_written(bases, tmp_path):
@@ -208,10 +219,10 @@ def test_progress_counts_to_the_end(bases, tmp_path):
     assert all(math.isfinite(progress.loss) for progress in seen)
 
 
-def _short_of_memory_above(limit: int, monkeypatch) -> list[int]:
+def _short_of_memory_above(limit: int, monkeypatch, place=optimizer_step) -> list[int]:
     """Let passes of more padded tokens than `limit` run out of memory; returns the sizes tried."""
     tried: list[int] = []
-    whole = optimizer_step.token_losses
+    whole = place.token_losses
 
     def limited(base, batch, *, plain_head):
         tried.append(batch.ids.numel())
@@ -219,7 +230,7 @@ def _short_of_memory_above(limit: int, monkeypatch) -> list[int]:
             raise torch.OutOfMemoryError("out of memory")
         return whole(base, batch, plain_head=plain_head)
 
-    monkeypatch.setattr(optimizer_step, "token_losses", limited)
+    monkeypatch.setattr(place, "token_losses", limited)
     return tried
 
 
@@ -231,6 +242,17 @@ def test_out_of_memory_halves_the_pass_and_keeps_the_result(bases, tmp_path, mon
     cramped = train(base, spec(), given, tmp_path / "cramped")
     assert max(tried) > 150
     assert _losses(cramped) == pytest.approx(_losses(usual), rel=1e-5)
+
+
+def test_validation_that_runs_out_of_memory_is_done_in_parts(bases, tmp_path, monkeypatch):
+    given = data(load(bases, "llama"), tmp_path, count=16, held_out=40)
+    usual = held_out_loss(load(bases, "llama"), given.held_out, max_tokens=9999, plain_head=True)
+    tried = _short_of_memory_above(200, monkeypatch, validation)
+    found = held_out_loss(load(bases, "llama"), given.held_out, max_tokens=9999, plain_head=True)
+    assert max(tried) > 200
+    assert (found.loss, found.bits_per_byte, found.se) == pytest.approx(
+        (usual.loss, usual.bits_per_byte, usual.se), rel=1e-5
+    )
 
 
 def test_example_that_never_fits_is_named_after_recomputing_was_tried(bases, tmp_path, monkeypatch):

@@ -27,8 +27,8 @@ _LENGTH_FIELDS = ("max_position_embeddings", "n_positions", "max_sequence_length
 class LoadedBase:
     """A model, its tokenizer, and an untouched copy of its weights.
 
-    The model is in eval mode and asks for no gradients, except inside training. `holding` is the label of what the
-    weights are now, None for the base itself; whoever changes the weights sets it.
+    The model is in eval mode and asks for no gradients, except inside training. `holding` is a label of what the
+    weights are now, None for the untouched base alone; whoever changes the weights may give it another.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class LoadedBase:
         Raises ModelError where the folder is not a checkpoint of this base.
         """
         self.reset()
+        self.holding = str(folder)
         if is_adapter(folder):
             load_adapter(self.model, folder).merge()
             return

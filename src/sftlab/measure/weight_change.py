@@ -6,6 +6,7 @@ The relative change of a group of tensors is ||tuned - base||_F / ||base||_F ove
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "change_norm": pl.Float64,
     "base_norm": pl.Float64,
 }
+_GPT2_PREFIX = "transformer."
+"""GPT-2 on the hub was written without the prefix that transformers now gives its weights."""
+_BUFFER = re.compile(r"\.(?:masked_bias|attn\.bias|inv_freq)$")
+"""Constants that old checkpoints keep among their weights."""
 _LAYER_PARTS = ("all", "attention", "mlp", "norm")
 _OUTER_PARTS = ("embedding", "norm", "head")
 
@@ -83,12 +88,18 @@ def loaded_weight_change(loaded: "LoadedBase") -> pl.DataFrame:
 def folder_weight_change(base_folder: Path, tuned_folder: Path) -> pl.DataFrame:
     """As `weight_change`, between two checkpoint folders, one tensor at a time; the tuned one may be a PEFT adapter."""
     base = open_weights(base_folder)
-    names = [name for name in base if not (_is_tied(base_folder) and part_of(name) == "head")]
+    tied = _is_tied(base_folder)
+    names = [name for name in base if not (_BUFFER.search(name) or (tied and part_of(name) == "head"))]
     norms = {name: _squared_norm(base[name]) for name in names}
-    if not is_adapter(tuned_folder):
-        tuned = open_weights(tuned_folder)
-        return _table_of_changes({name: _change(base, tuned, name) for name in names}, norms)
-    return _table_of_changes(_adapter_changes(tuned_folder, norms), norms)
+    if is_adapter(tuned_folder):
+        return _table_of_changes(_adapter_changes(tuned_folder, norms), norms)
+    tuned = open_weights(tuned_folder)
+    of_tuned = {name.removeprefix(_GPT2_PREFIX): name for name in tuned}
+    changes = {}
+    for name in names:
+        other = of_tuned.get(name.removeprefix(_GPT2_PREFIX), name)
+        changes[name] = _change({other: base[name]}, tuned, other)
+    return _table_of_changes(changes, norms)
 
 
 def _adapter_changes(folder: Path, norms: Mapping[str, float]) -> dict[str, float]:
@@ -99,6 +110,7 @@ def _adapter_changes(folder: Path, norms: Mapping[str, float]) -> dict[str, floa
         if not key.endswith(".lora_A.weight"):
             continue
         name = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight") + ".weight"
+        name = name if name in norms else name.removeprefix(_GPT2_PREFIX)
         if name not in norms:
             raise ModelError(f"the adapter in {folder} changes {name}, which the base does not have")
         a, b = tensors[key], tensors[key.replace(".lora_A.", ".lora_B.")]

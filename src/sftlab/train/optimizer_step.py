@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sftlab.errors import TrainingError
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.encoding import EncodedExamples
+from sftlab.lm.memory import is_out_of_memory
 from sftlab.lm.token_loss import padded_batch, token_batches, token_losses
 
 
@@ -47,7 +48,7 @@ class GradientAccumulator:
             try:
                 with _seeded(seed, self.base.device, needed=self._has_dropout):
                     return self._passes(numbers)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._give_way(numbers, error)
@@ -76,11 +77,6 @@ class GradientAccumulator:
             raise TrainingError(
                 f"one example of {longest} tokens does not fit into memory beside {self.base.name}: lower `max_tokens`"
             ) from error
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch says that memory ran out, on a GPU or in the CPU's allocator."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 @contextmanager

@@ -34,7 +34,9 @@ class Session:
     def __init__(
         self, base: LoadedBase, spec: RunSpec, data: RunData, *, files: RunFiles, control: TrainControl
     ) -> None:
+        assert spec.precision == base.precision, "the base was loaded for another precision"
         base.reset()
+        base.holding = f"{spec.run} in training"
         self.base = base
         self.spec = spec
         self.data = data
@@ -82,6 +84,7 @@ class Session:
             self._log_validation(0, loss)
         while not self._is_done():
             self._epoch(self.log.epoch + 1)
+        self.base.holding = f"{self.spec.run} after epoch {self.log.epoch}"
         return self.log
 
     def _is_done(self) -> bool:
