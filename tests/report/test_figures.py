@@ -54,7 +54,7 @@ def test_forest_shows_every_dataset_best_on_top_with_its_interval():
     assert other.marker.symbol == "circle-open"
     assert "+0.400 bits per byte" in best.hovertext[0]
     assert "+0.300 to +0.600" in best.hovertext[0]
-    assert "bits per byte" in figure.layout.xaxis.title.text
+    assert figure.layout.annotations[0].text == "mean gain (bits per byte)"
 
 
 def test_forest_without_intervals_draws_no_error_bar():

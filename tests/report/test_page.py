@@ -130,14 +130,14 @@ def test_every_figure_has_a_sentence_and_a_name(page):
 
 
 def test_forest_figures_equal_the_ranking(page, analysis):
-    forests = [figure for figure in page.figures if "mean gain (" in json.dumps(figure["layout"].get("xaxis", {}))]
+    forests = [figure for figure in page.figures if "mean gain (" in json.dumps(figure["layout"].get("annotations"))]
     assert len(forests) == len(BENCHMARKS)
     for figure, (benchmark, scale) in zip(forests, SCALES.items(), strict=True):
         ranked = analysis.ranking.filter(benchmark=benchmark).sort("gain", descending=True)
         assert [trace["name"] for trace in figure["data"]] == ranked["dataset"].to_list()
         assert [trace["x"][0] for trace in figure["data"]] == (ranked["gain"] * scale).to_list()
         unit = "points of accuracy" if benchmark == "facts" else "bits per byte"
-        assert figure["layout"]["xaxis"]["title"]["text"] == f"mean gain ({unit})"
+        assert figure["layout"]["annotations"][0]["text"] == f"mean gain ({unit})"
 
 
 def test_maps_equal_the_gains_and_hatch_the_holes(page, analysis):

@@ -27,15 +27,25 @@ class Estimate:
     symbol: str = "circle"
 
 
-def forest(estimates: Sequence[Estimate], axis: dict[str, object]) -> Figure:
-    """The estimates from top to bottom. Marks are hollow where the sign is not known."""
+def forest(estimates: Sequence[Estimate], quantity: str, *, ends: tuple[float, float] | None = None) -> Figure:
+    """The estimates of a quantity from top to bottom; `ends` are those of its axis where they are not the data's.
+
+    Marks are hollow where the sign is not known. The quantity stands flush right under the axis, where it has room even
+    in a narrow figure with long names.
+    """
     return drawing(
         [_mark(place, estimate) for place, estimate in enumerate(estimates)],
         90 + (32 if len(estimates) <= FEW else 25) * max(len(estimates), 2),
-        xaxis={"zeroline": False, **axis},
+        xaxis={"zeroline": False, **({} if ends is None else {"range": list(ends)})},
         yaxis=named_places([estimate.name for estimate in estimates], downwards=True),
         shapes=[zero_line("x")],
+        annotations=[_flush_right(quantity)],
     )
+
+
+def _flush_right(text: str) -> dict[str, object]:
+    at = {"xref": "paper", "x": 1, "xanchor": "right", "yref": "paper", "y": 0, "yanchor": "top", "yshift": -20}
+    return {"text": figure_text(text), "showarrow": False, "font": {"size": 12}, **at}
 
 
 def _mark(place: int, estimate: Estimate) -> Trace:

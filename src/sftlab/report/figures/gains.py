@@ -9,7 +9,7 @@ import polars as pl
 
 from sftlab.analyse.wording import spans_zero
 from sftlab.report.blocks import Figure
-from sftlab.report.figures.drawing import SURE, Trace, drawing, named_places, titled
+from sftlab.report.figures.drawing import SURE, Trace, drawing, named_places
 from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import Palette
 from sftlab.report.text import MINUS, figure_text, hover, interval, signed
@@ -33,7 +33,7 @@ def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
         )
         for row in gains.sort("value", descending=True, nulls_last=True).iter_rows(named=True)
     ]
-    return forest(estimates, titled(f"mean gain ({unit})"))
+    return forest(estimates, f"mean gain ({unit})")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def difference_forest(differences: pl.DataFrame, unit: str) -> Figure:
         )
         for row in differences.iter_rows(named=True)
     ]
-    return forest(estimates, titled(f"difference of gains ({unit})"))
+    return forest(estimates, f"difference of gains ({unit})")
 
 
 def paired_gains(pairs: pl.DataFrame, methods: tuple[str, str], unit: str, palette: Palette) -> Figure:

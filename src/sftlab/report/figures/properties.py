@@ -75,4 +75,4 @@ def correlation_forest(correlations: pl.DataFrame) -> Figure:
         )
         for row in strongest.iter_rows(named=True)
     ]
-    return forest(estimates, titled("correlation with gain", range=[-1.05, 1.05]))
+    return forest(estimates, "correlation with gain", ends=(-1.05, 1.05))

@@ -15,7 +15,11 @@ TERMS = (
         "The unit does not depend on the tokenizer, so model families can be compared; imitating the style of the "
         "reference answers also lowers it.",
     ),
-    Definition("Accuracy", "Share of items whose gold choice the model finds most likely; 1 is all of them."),
+    Definition(
+        "Accuracy",
+        "Share of items whose gold choice the model finds most likely; 1 is all of them. "
+        "Differences are shown in points, hundredths of it.",
+    ),
     Definition("Exact match", "Share of items whose freely written answer, once extracted, equals the gold answer."),
     Definition("Unparsed", "Answers from which nothing could be extracted. They count as wrong, so watch this number."),
     Definition(
