@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.formula.api import ols
@@ -17,6 +17,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 from sftlab.analyse import intervals
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_proportion_equals_wilson_of_statsmodels(counts):
     successes, n = counts
@@ -105,7 +106,7 @@ def test_two_way_mean_uses_the_mean_squares_of_anova():
     estimate = intervals.two_way_mean(values, rows, columns)
     total = by_row + by_column - residual
     assert estimate.se == pytest.approx(math.sqrt(total / 20))
-    assert estimate.df == pytest.approx(total**2 / (by_row**2 / 4 + by_column**2 / 3 + residual**2 / 12))
+    assert estimate.parts[0].df == pytest.approx(total**2 / (by_row**2 / 4 + by_column**2 / 3 + residual**2 / 12))
 
 
 def test_two_way_mean_with_one_level_is_the_interval_over_the_other():
@@ -153,6 +154,30 @@ def test_smallest_effect_is_found_in_four_of_five_studies():
     assert np.mean(found) == pytest.approx(0.8, abs=0.06)
 
 
+@pytest.mark.parametrize("df", [1, 3, 8])
+@pytest.mark.parametrize("ratio", [0.1, 1.0, 10.0, 100.0])
+def test_combined_rejects_true_nulls_no_more_often_than_it_says(df, ratio):
+    random = np.random.default_rng(df)
+    p_values = []
+    for _ in range(1500):
+        items = intervals.VariancePart(random.chisquare(99) / 99, 99)
+        seeds = intervals.VariancePart(ratio * random.chisquare(df) / df, df)
+        p_values.append(intervals.combined(random.normal(0, math.sqrt(1 + ratio)), items, seeds, n=100).p)
+    for level in (0.05, 0.008):
+        assert np.mean(np.array(p_values) <= level) <= level + 3 * math.sqrt(level / 1500)
+
+
+def test_combined_p_is_the_level_at_which_the_interval_reaches_zero():
+    parts = (intervals.VariancePart(0.04, 3.0), intervals.VariancePart(0.01, 50.0))
+    half = intervals.half_width(parts, 0.025)
+    assert intervals.combined(half, *parts, n=4).p == pytest.approx(0.05)
+    assert intervals.combined(half, *parts, n=4).ci_low == pytest.approx(0.0)
+    alone = intervals.combined(1.3, parts[0], n=4)
+    assert alone.p == pytest.approx(2 * stats.t.sf(1.3 / 0.2, 3))
+    with_nothing = intervals.combined(1.3, parts[0], intervals.VariancePart(0.0, 9.0), n=4)
+    assert with_nothing.p == pytest.approx(alone.p)
+
+
 def test_correlation_equals_fisher_interval_of_scipy():
     random = np.random.default_rng(7)
     x = random.normal(size=25)
@@ -181,6 +206,7 @@ def test_correlation_of_a_constant_is_unknown_and_few_units_have_no_interval():
     assert intervals.correlation_p(estimate) is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=4, max_size=30))
 def test_correlation_interval_holds_its_value(values):
     y = np.array(values)

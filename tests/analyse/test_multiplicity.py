@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -11,11 +11,13 @@ from sftlab.analyse.multiplicity import benjamini_hochberg, holm, holm_within_fa
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 
 
+@settings(max_examples=40, deadline=None)
 @given(P_VALUES)
 def test_holm_equals_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
 @given(P_VALUES)
 def test_benjamini_hochberg_equals_statsmodels(p_values):
     assert benjamini_hochberg(p_values) == pytest.approx(list(multipletests(p_values, method="fdr_bh")[1]), abs=1e-9)

@@ -176,7 +176,7 @@ def test_a_later_success_hides_the_failure(tmp_path):
 
 
 def test_rate_with_the_lowest_validation_loss_is_chosen(tmp_path):
-    tables = build_tables(*write(Design(bases=2, seeds=2, rates=(1e-5, 1e-4, 1e-3), items=5), tmp_path))
+    tables = build_tables(*write(Design(bases=1, seeds=2, rates=(1e-5, 1e-4, 1e-3), items=5), tmp_path))
     chosen = tables["runs"].filter(pl.col("chosen"))
     assert chosen["learning_rate"].unique().to_list() == [1e-4]
     assert chosen.height * 3 == tables["runs"].height

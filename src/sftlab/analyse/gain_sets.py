@@ -3,7 +3,6 @@
 Axes: R runs, I items, U units. A unit is a family of bases (a base, where all are of one family).
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftlab.analyse.intervals import Estimate, Labels, Reals, mean, t_estimate
+from sftlab.analyse.intervals import Estimate, Labels, Reals, VariancePart, combined, mean
 from sftlab.analyse.item_scores import batches, item_rows, paired_rows, right_or_wrong, score_groups
 from sftlab.analyse.metrics import metric_named
 from sftlab.store import Store
@@ -156,17 +155,17 @@ class GainSet:
         in_shared = np.isin(self.blocks, shared)
         return self.weights(mask_R & in_shared) - self.weights(other_R & in_shared)
 
-    def item_variance(self, weight_R: Reals) -> float:
-        """Sampling variance of a weighted sum of gains over the choice of items, paired.
+    def item_part(self, weight_R: Reals) -> VariancePart:
+        """Sampling variance of a weighted sum of gains over the choice of items, paired; needs two items.
 
         Where items are right or wrong it is at least that of Bonett & Price (2012) with no item changed.
         """
-        if self.pull is None:
-            return 0.0
+        assert self.pull is not None
         used = np.flatnonzero(weight_R)
         pull_I = weight_R[used] @ self.pull[used]
-        variance = self.items / max(1, self.items - 1) * float(pull_I @ pull_I)
-        return max(variance, 2 / (self.items + 2) ** 2) if self.binary else variance
+        variance = self.items / (self.items - 1) * float(pull_I @ pull_I)
+        least = 2 / (self.items + 2) ** 2 if self.binary else 0.0
+        return VariancePart(max(variance, least), self.items - 1)
 
     def of_these_bases(self, weight_R: Reals) -> Estimate:
         """A weighted sum of gains with the interval over items and seeds: of these very bases, `n` items.
@@ -176,11 +175,11 @@ class GainSet:
         value = float(weight_R @ self.gains)
         if self.items < 2:
             return Estimate(value, None, None, None, self.items)
+        parts = [self.item_part(weight_R)]
         seed_square, seed_df = self.seed_variance
-        parts: list[tuple[float, float]] = [(self.item_variance(weight_R), self.items - 1)]
         if seed_df > 0:
-            parts.append((seed_square * float(weight_R @ weight_R), seed_df))
-        return combined(value, parts, self.items)
+            parts.append(VariancePart(seed_square * float(weight_R @ weight_R), seed_df))
+        return combined(value, *parts, n=self.items)
 
     def of_bases_like_these(self, weight_R: Reals) -> Estimate:
         """The same sum with the interval over units, plus the choice of items, which all units share; `n` units.
@@ -190,21 +189,13 @@ class GainSet:
         used = weight_R != 0
         units, place_R = np.unique(self.units[used], return_inverse=True)
         between = mean(np.bincount(place_R, weights=(weight_R * self.gains)[used]).astype(np.float64) * len(units))
-        if between.se is None or between.df is None:
+        return self.with_items(between, weight_R)
+
+    def with_items(self, between: Estimate, weight_R: Reals) -> Estimate:
+        """An estimate of a weighted sum from spread between units, and the choice of items, which all units share."""
+        if not between.parts or self.items < 2:
             return between
-        parts = [(between.se**2, between.df)]
-        if self.items > 1:
-            parts.append((self.item_variance(weight_R), self.items - 1))
-        return combined(between.value, parts, between.n)
-
-
-def combined(value: float, parts: list[tuple[float, float]], n: int) -> Estimate:
-    """A value whose variance is the sum of independent parts (variance, degrees of freedom), after Satterthwaite."""
-    total = sum(variance for variance, _ in parts)
-    if total <= 0:
-        return t_estimate(value, se=0.0, df=min(df for _, df in parts), n=n)
-    df = total**2 / sum(variance**2 / df for variance, df in parts)
-    return t_estimate(value, se=math.sqrt(total), df=df, n=n)
+        return combined(between.value, *between.parts, self.item_part(weight_R), n=between.n)
 
 
 def gain_sets(scores: pl.DataFrame, influences: Mapping[MetricKey, Influence]) -> list[GainSet]:

@@ -5,62 +5,88 @@ Every function returns an `Estimate`; what the data cannot give (a standard erro
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, special, stats
 
 Reals = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
 POWER = 0.8
+SMALLEST_TAIL = 1e-200
 NORMAL_QUANTILE = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True)
+class VariancePart:
+    """One independent source of uncertainty: its estimated variance and the degrees of freedom of that estimate."""
+
+    variance: float
+    df: float
+
+
+@dataclass(frozen=True)
 class Estimate:
-    """A value, its standard error and 95 % interval, the number `n` of independent units and the degrees of freedom."""
+    """A value, its standard error and 95 % interval, and the number `n` of independent units.
+
+    `parts` are the sources of its variance; empty where there is no standard error.
+    """
 
     value: float
     se: float | None
     ci_low: float | None
     ci_high: float | None
     n: int
-    df: float | None = None
+    parts: tuple[VariancePart, ...] = ()
 
     @property
     def p(self) -> float | None:
-        """Two-sided p-value of the value being 0, from Student's t; None where there is no standard error.
+        """Two-sided p-value of the value being 0: the level at which its interval (see `combined`) just reaches 0.
 
-        A standard error of 0 gives 1 for a value of 0 (all units agree that nothing changed) and 0 otherwise.
+        None where there is no standard error. A standard error of 0 gives 1 for a value of 0 (all units agree that
+        nothing changed) and 0 otherwise.
         """
-        if self.se is None or self.df is None:
+        if not self.parts:
             return None
-        if self.se == 0.0:
-            return 1.0 if self.value == 0.0 else 0.0
-        return float(2 * stats.t.sf(abs(self.value) / self.se, self.df))
+        size = abs(self.value)
+        if size == 0.0 or self.se == 0.0:
+            return 1.0 if size == 0.0 else 0.0
+        if len(self.parts) == 1:
+            return float(2 * special.stdtr(self.parts[0].df, -size / math.sqrt(self.parts[0].variance)))
+        if half_width(self.parts, SMALLEST_TAIL) <= size:
+            return 0.0
+        log_tail = optimize.brentq(
+            lambda log: half_width(self.parts, math.exp(log)) - size, math.log(SMALLEST_TAIL), math.log(0.5)
+        )
+        return float(2 * math.exp(log_tail))
 
     @property
     def smallest_effect(self) -> float | None:
-        """The true effect that a design with this standard error finds in four of five studies (two-sided, 5 %)."""
-        if self.se is None or self.df is None:
-            return None
-        return (_t_quantile((1 + CONFIDENCE) / 2, self.df) + _t_quantile(POWER, self.df)) * self.se
+        """The true effect that a design with this uncertainty finds in four of five studies (two-sided, 5 %)."""
+        return half_width(self.parts, TAIL) + half_width(self.parts, 1 - POWER) if self.parts else None
 
 
-@lru_cache(maxsize=4096)
-def _t_quantile(probability: float, df: float) -> float:
-    return float(stats.t.ppf(probability, df))
+def half_width(parts: tuple[VariancePart, ...], tail: float) -> float:
+    """Half the width of an interval that leaves `tail` on each side: root of the sum of (t quantile x se) squared."""
+    return math.hypot(*(math.sqrt(part.variance) * float(special.stdtrit(part.df, tail)) for part in parts))
 
 
-def t_estimate(value: float, *, se: float | None, df: float | None, n: int) -> Estimate:
-    """Value +- Student's t quantile times standard error; without interval where either is None."""
-    if se is None or df is None:
+def combined(value: float, *parts: VariancePart, n: int) -> Estimate:
+    """A value with the interval of several independent sources of variance; without interval where there is none.
+
+    Each source keeps the t quantile of its own degrees of freedom, and the squared half-widths add up (as in the
+    modified large-sample method of Graybill & Wang 1980). One t with Satterthwaite's degrees of freedom would do in
+    the middle, but with few units it rejects true nulls at small levels several times too often: where the variance
+    between units comes out small by luck, it takes over the many degrees of freedom of the items.
+    """
+    if not parts:
         return Estimate(value, None, None, None, n)
-    half = _t_quantile((1 + CONFIDENCE) / 2, df) * se
-    return Estimate(value, se, value - half, value + half, n, df)
+    half = half_width(parts, TAIL)
+    se = math.sqrt(sum(part.variance for part in parts))
+    return Estimate(value, se, value - half, value + half, n, parts)
 
 
 def mean(value_N: Reals) -> Estimate:
@@ -70,7 +96,7 @@ def mean(value_N: Reals) -> Estimate:
     centre = float(value_N.mean())
     if n < 2:
         return Estimate(centre, None, None, None, n)
-    return t_estimate(centre, se=float(value_N.std(ddof=1)) / math.sqrt(n), df=n - 1, n=n)
+    return combined(centre, VariancePart(float(value_N.var(ddof=1)) / n, n - 1), n=n)
 
 
 def proportion(successes: int, n: int) -> Estimate:
@@ -84,8 +110,11 @@ def proportion(successes: int, n: int) -> Estimate:
     share, z = successes / n, NORMAL_QUANTILE
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    se = math.sqrt(share * (1 - share) / (n - 1)) if n > 1 else None
-    return Estimate(share, se, max(0.0, centre - half), min(1.0, centre + half), n, n - 1 if n > 1 else None)
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    if n < 2:
+        return Estimate(share, None, low, high, n)
+    part = VariancePart(share * (1 - share) / (n - 1), n - 1)
+    return Estimate(share, math.sqrt(part.variance), low, high, n, (part,))
 
 
 def paired_proportion(gained: int, lost: int, n: int) -> Estimate:
@@ -102,8 +131,8 @@ def paired_proportion(gained: int, lost: int, n: int) -> Estimate:
     low, high = max(-1.0, up - down - half), min(1.0, up - down + half)
     if n < 2:
         return Estimate(difference, None, low, high, n)
-    se = math.sqrt(max(0.0, ((gained + lost) / n - difference**2) / (n - 1)))
-    return Estimate(difference, se, low, high, n, n - 1)
+    part = VariancePart(max(0.0, ((gained + lost) / n - difference**2) / (n - 1)), n - 1)
+    return Estimate(difference, math.sqrt(part.variance), low, high, n, (part,))
 
 
 def ratio(numerator_N: Reals, denominator_N: Reals) -> Estimate:
@@ -120,8 +149,7 @@ def ratio(numerator_N: Reals, denominator_N: Reals) -> Estimate:
     if n < 2:
         return Estimate(value, None, None, None, n)
     residual_N = numerator_N - value * denominator_N
-    se = math.sqrt(n / (n - 1) * float(residual_N @ residual_N)) / total
-    return t_estimate(value, se=se, df=n - 1, n=n)
+    return combined(value, VariancePart(n / (n - 1) * float(residual_N @ residual_N) / total**2, n - 1), n=n)
 
 
 def clustered_mean(value_N: Reals, cluster_N: Labels) -> Estimate:
@@ -155,14 +183,14 @@ def two_way_mean(value_N: Reals, row_N: Labels, column_N: Labels) -> Estimate:
         square = row_square if row_square is not None else column_square
         assert square is not None
         levels = max(len(rows), len(columns))
-        return t_estimate(centre, se=math.sqrt(square / n), df=levels - 1, n=n)
+        return combined(centre, VariancePart(square / n, levels - 1), n=n)
     row_square, column_square = max(row_square, residual_square), max(column_square, residual_square)
     total = row_square + column_square - residual_square
     parts = row_square**2 / (len(rows) - 1) + column_square**2 / (len(columns) - 1)
     if residual_df > 0:
         parts += residual_square**2 / residual_df
     df = total**2 / parts if parts > 0 else min(len(rows), len(columns)) - 1
-    return t_estimate(centre, se=math.sqrt(total / n), df=df, n=n)
+    return combined(centre, VariancePart(total / n, df), n=n)
 
 
 def _mean_square(deviation_N: Reals, place_N: Labels) -> float | None:
@@ -187,8 +215,8 @@ def correlation(x_N: Reals, y_N: Reals, *, n: int, ranked: bool = False) -> Esti
     """Pearson's correlation (Spearman's where `ranked`) with Fisher's z interval for `n` independent units.
 
     `n` may be smaller than the number of points, where points of one cluster are not independent. Spearman's standard
-    error is that of Bonett & Wright (2000). None where a variable does not vary; no interval for n < 4. `se` and `df`
-    are left out because the interval is not symmetric: see `correlation_p` for the test.
+    error is that of Bonett & Wright (2000). None where a variable does not vary; no interval for n < 4. `se` is
+    left out because the interval is not symmetric: see `correlation_p` for the test.
     """
     assert len(x_N) == len(y_N)
     if len(x_N) < 2:

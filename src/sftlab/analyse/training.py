@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from sftlab.analyse.analysis import framed
-from sftlab.analyse.gain_sets import FACTORS, GainSet, codes, combined
+from sftlab.analyse.gain_sets import FACTORS, GainSet, codes
 from sftlab.analyse.intervals import Labels, Reals, two_way_mean
 from sftlab.analyse.properties import family_cells
 from sftlab.analyse.ranking import ends
@@ -78,12 +78,11 @@ def _difference(gain_set: GainSet, paired: pl.DataFrame) -> Row:
     cells = family_cells(of_base, "difference")
     estimate = two_way_mean(cells["difference"].to_numpy(), codes(cells, "family"), codes(cells, "dataset"))
     weight_R = _weights(gain_set, paired)
-    if estimate.se is None or estimate.df is None:
+    if estimate.se is None:
         within = gain_set.of_these_bases(weight_R)
         estimate = within if within.se is not None else estimate
-    elif gain_set.items > 1:
-        parts = [(estimate.se**2, estimate.df), (gain_set.item_variance(weight_R), float(gain_set.items - 1))]
-        estimate = combined(estimate.value, parts, estimate.n)
+    else:
+        estimate = gain_set.with_items(estimate, weight_R)
     families = cells["family"].n_unique()
     return {
         "difference": estimate.value,
