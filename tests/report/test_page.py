@@ -302,3 +302,12 @@ def test_study_with_choices_of_untold_sign_says_so_by_its_corrected_verdict(anal
     assert axes == {"coloraxis2"}
     assert "Of 15 cells with a gain, 0 surely gained and 0 surely lost" in page.text
     assert "1 cell without a gain." in page.text
+
+
+def test_benchmark_on_which_nothing_was_scored_has_no_map(analysis, tables, recwarn):
+    unscored = [pl.lit(None, analysis.gains.schema[name]).alias(name) for name in ("metric", "scorer", "main", "unit")]
+    pending = analysis.gains.with_columns(*unscored, gain=None, status=pl.lit("pending"))
+    schema = dict(analysis.gains.schema)
+    bare = replace(empty_analysis(), gains=pending.cast(schema))
+    assert "No base x dataset cell has a gain yet" in Page(render(bare, {"runs": tables["runs"]}, CONTEXT)).text
+    assert not recwarn.list

@@ -44,9 +44,9 @@ class Outcome:
 
 
 def outcomes(frame: pl.DataFrame, *, main_only: bool = False) -> tuple[Outcome, ...]:
-    """The outcomes that occur in a frame, in its order, main ones first."""
+    """The outcomes that occur in a frame, in its order, main ones first; none for benchmarks nothing was scored on."""
     columns = ["benchmark", "scorer", "metric", "main", "unit"]
-    found = [Outcome(*row) for row in frame.select(columns).unique(maintain_order=True).iter_rows()]
+    found = [Outcome(*row) for row in frame.select(columns).drop_nulls().unique(maintain_order=True).iter_rows()]
     main = [outcome for outcome in found if outcome.main]
     return tuple(main if main_only else [*main, *(outcome for outcome in found if not outcome.main)])
 
