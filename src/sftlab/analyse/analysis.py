@@ -125,7 +125,8 @@ class Analysis:
       family) or `across`; `kind` is pearson or spearman; `n` is the number of clusters the interval counts.
     - property_points: the base x dataset cells behind them.
     - layer_change: mean relative weight change by depth (0 first layer, 1 last) per method; parts without a depth
-      (embedding, head) have a null depth. `near_peak`: cannot be told from the largest.
+      (embedding, head, norm outside layers, and `all` of the model) have a null depth. `near_peak`: cannot be told
+      from the largest.
     - layer_correlations: correlation of that change with gain over family x dataset cells, centred by family.
     - training: level minus other of a factor (method, samples, schedule, epochs, learning_rate), all else equal;
       `smallest_effect` is what the design would have found in 4 of 5 studies.

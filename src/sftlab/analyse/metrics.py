@@ -29,8 +29,11 @@ MAIN_FIRST = (
 
 
 def metric_named(name: str) -> Metric:
-    """The metric of that name; one that is not known is a score in which more is better."""
-    return METRICS.get(name, Metric("score", higher_is_better=True))
+    """The metric of that name; one that is not known is a score in which more is better.
+
+    A task's other answer filters are named behind a colon (`exact_match:flexible-extract`): the same metric.
+    """
+    return METRICS.get(name.split(":", maxsplit=1)[0], Metric("score", higher_is_better=True))
 
 
 def main_metric(available: Iterable[tuple[str, str]]) -> tuple[str, str]:
