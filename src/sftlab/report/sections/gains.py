@@ -67,9 +67,8 @@ def _map(material: Material, outcome: Outcome, method: str) -> Variant:
     of_methods = "all methods" if method == ALL_METHODS else method
     label = f"{outcome.benchmark}, {of_methods}" if several else outcome.benchmark
     sentences = found_on(material.analysis, "gains", outcome.benchmark)
-    found = sentences if sentences and outcome.main and method == ALL_METHODS else (_tally(known),)
-    if missing.height:
-        found = (*found, f"{counted(missing.height, 'cell')} without a gain.")
+    told = sentences if outcome.main and method == ALL_METHODS else ()
+    found = told or (_tally(known), f"{counted(missing.height, 'cell')} without a gain.")
     return Variant(label, gain_map(known, missing, places, outcome.shown_unit), found, outcome.detail)
 
 
