@@ -24,6 +24,7 @@ from sftlab.train.inputs import RunData, RunFiles, TrainControl
 from sftlab.train.run import train_run
 
 SMOKE_STEPS = 2
+SMOKE_HELD_OUT = 4
 
 
 def train(place: Workplace, job: Job, task: Task) -> Record:
@@ -116,8 +117,7 @@ def _selected(place: Workplace, spec: RunSpec) -> Selected:
     )
     if not place.setup.smoke:
         return selected
-    longest = sorted(selected.train, key=lambda example: example.num_bytes, reverse=True)
-    return Selected(tuple(longest[: SMOKE_STEPS * spec.method.batch_size]), selected.held_out[:4])
+    return Selected(selected.train, selected.held_out[:SMOKE_HELD_OUT])
 
 
 def _encoding_recipe(spec: RunSpec) -> EncodingRecipe:
