@@ -296,6 +296,29 @@ def test_identical_scores_are_no_finding(tmp_path):
     assert set(found.training["verdict"]) == {"cannot tell"}
 
 
+def test_intervals_of_shares_stay_within_what_shares_can_be(tmp_path):
+    found = answers(tmp_path, bases=2, seeds=1, items=4, base_spread=0.4, datasets=("facts", "code"))
+    for frame, value in ((found.ranking, "gain"), (found.comparisons, "difference"), (found.training, "difference")):
+        shares = frame.filter(metric="accuracy")
+        assert shares.height > 0
+        assert (shares["ci_low"] >= -1).all()
+        assert (shares["ci_high"] <= 1).all()
+        assert ((shares["ci_low"] <= shares[value]) & (shares[value] <= shares["ci_high"])).all()
+
+
+def test_items_are_counted_where_the_base_has_them(tmp_path):
+    cells, store = write(Design(bases=2, seeds=1, items=30, datasets=("facts", "code")), tmp_path / "whole")
+    partly = Store(tmp_path / "partly")
+    for cell in cells.scores:
+        kept = 10 if cell.base == "base1" else 30
+        rows = store.rows(cell.identity, "items").with_row_index()
+        fits = pl.when(pl.col("index") < kept).then(pl.col("status")).otherwise(pl.lit("unfit"))
+        partly.commit(replace_rows(store.record(cell.identity), rows.with_columns(status=fits).drop("index")))
+    gains = analysis(cells, partly).gains
+    for base, items in (("base0", 30), ("base1", 10)):
+        assert gains.filter(base=base)["items"].unique().to_list() == [items]
+
+
 def test_everything_unfit_says_so(tmp_path):
     found = answers(tmp_path, bases=2, seeds=1, items=5, unfit=True)
     assert "Nothing can be said yet" in found.sentences("data")[0]

@@ -118,7 +118,7 @@ def test_two_way_mean_with_one_level_is_the_interval_over_the_other():
     assert alone.ci_low is None
 
 
-@pytest.mark.parametrize("families", [3, 4, 6])
+@pytest.mark.parametrize("families", [2, 3, 4, 6])
 @pytest.mark.parametrize("spreads", [(1.0, 1.0, 1.0), (1.0, 0.1, 0.5), (0.1, 1.0, 0.5), (0.0, 0.0, 1.0)])
 def test_two_way_mean_covers_the_planted_effect(families, spreads):
     assert coverage(families, spreads, missing=0) >= 0.92
@@ -127,6 +127,11 @@ def test_two_way_mean_covers_the_planted_effect(families, spreads):
 @pytest.mark.parametrize("spreads", [(1.0, 1.0, 1.0), (1.0, 0.1, 0.5), (0.1, 1.0, 0.5)])
 def test_two_way_mean_covers_with_missing_cells(spreads):
     assert coverage(4, spreads, missing=3) >= 0.92
+
+
+def test_two_way_mean_has_the_degrees_of_freedom_of_one_factor_at_least():
+    estimate = intervals.two_way_mean(np.array([0.3, 0.1, 0.1, 0.31]), np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
+    assert estimate.parts[0].df == 1.0
 
 
 def coverage(families, spreads, *, missing, studies=400):

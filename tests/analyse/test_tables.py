@@ -125,6 +125,16 @@ def test_failed_run_gives_its_reason_to_its_scores(tmp_path):
     assert tables["scores"].filter(dataset="chat")["reason"].unique().to_list() == ["not trained yet"]
 
 
+def test_trained_run_without_scores_says_that_it_is_not_scored(tmp_path):
+    cells, store = write(Design(bases=1, datasets=("facts",), methods=("full",), seeds=1, items=2), tmp_path / "whole")
+    trained = Store(tmp_path / "trained")
+    record = store.record(cells.runs[0].identity)
+    trained.commit(record)
+    scores = table("scores", cells, trained)
+    assert scores["status"].unique().to_list() == ["pending"]
+    assert scores["reason"].unique().to_list() == ["not scored yet"]
+
+
 def test_unfit_scores_have_no_value_and_say_why(tmp_path):
     scores = build_tables(*write(Design(bases=1, seeds=1, unfit=True), tmp_path))["scores"]
     assert scores["status"].unique().to_list() == ["unfit"]

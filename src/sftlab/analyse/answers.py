@@ -110,7 +110,8 @@ def answer_lines(found: Analysis) -> list[str]:
         told = [finding.text for finding in of_section if _is_told(finding)]
         untold = sum(finding.section == "layers" and not _is_told(finding) for finding in of_section)
         if untold:
-            told.append(f"{counted(untold, 'other correlation')} of change with gain by depth cannot be told from 0.")
+            what = counted(untold, "other correlation" if told else "correlation")
+            told.append(f"{what} of change by depth with gain cannot be told from 0.")
         if told:
             lines += [headings()[section], *(f"  {text}" for text in told)]
     return lines

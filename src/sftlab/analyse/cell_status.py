@@ -33,14 +33,14 @@ def cell_status(identity: str, store: Store) -> CellStatus:
 def score_status(identity: str, run: RunCell | None, store: Store) -> CellStatus:
     """Status of a score; one that is missing because its run is says so."""
     own = cell_status(identity, store)
-    if own.status != "pending" or run is None:
+    if own.status != "pending":
         return own
-    training = cell_status(run.identity, store)
+    training = CellStatus("done") if run is None else cell_status(run.identity, store)
     if training.status == "failed":
         return CellStatus("failed", f"not trained: {training.reason}")
     if training.status == "pending":
         return CellStatus("pending", "not trained yet")
-    return own
+    return CellStatus("pending", "not scored yet")
 
 
 def _text(value: object) -> str | None:

@@ -124,7 +124,7 @@ def _against_others(contest: Contest) -> str:
         parts.append(f"{'cannot tell it' if not beaten else 'but cannot tell it'} from {listed(unsure)}")
         here = [name for name in unsure if name in contest.beaten[THESE]]
         if here and contest.population == LIKE_THESE:
-            parts.append(f"on the very bases tried it is surely better than {listed(here)}")
+            parts.append(f"though on the very bases tried it is surely better than {listed(here)}")
     return ", ".join(parts)
 
 

@@ -8,7 +8,7 @@ from sftlab.analyse.effects import Effect, Finding, Section
 from sftlab.analyse.properties import WITHIN
 from sftlab.analyse.ranking import ALL_METHODS
 from sftlab.analyse.verdicts import CANNOT_TELL, HIGHER, LOWER, TOO_SMALL, Row
-from sftlab.analyse.wording import amount, counted, interval, listed, plain, signed, spoken
+from sftlab.analyse.wording import SHARES, amount, counted, interval, plain, signed, spoken
 
 COUPLED = ("response_perplexity", "response_bits_per_byte")
 
@@ -113,7 +113,7 @@ def _peak(method: str, rows: list[Row]) -> Finding:
         f"{plain(peak['relative_change'])} {bounds}"
     )
     if len(near) > 1:
-        text += f"; depths {listed([plain(depth) for depth in near])} cannot be told from it"
+        text += f"; {len(near)} of {len(rows)} depths cannot be told from it ({plain(near[0])} to {plain(near[-1])})"
     if not near:
         text += "; too small to tell it from other depths"
     return Finding("layers", f"{text}.", None, method, _effect(peak, f"weight change with {method}", "relative_change"))
@@ -164,7 +164,9 @@ def _choice(row: Row) -> str:
         f"On {row['benchmark']}, {factor}{row['level']} minus {row['other']}: {amount(row['difference'], unit)} of "
         f"gain {interval(row, unit)} ({counted(row['cells'], 'base x dataset cell')}, n = {row['n']}); {ending}"
     )
-    if seen is not None:
+    if seen is not None and unit in SHARES and seen > 1:
+        text += "; a design like this finds no difference that there can be"
+    elif seen is not None:
         text += f"; a design like this finds {amount(seen, unit).lstrip('+')} in 4 of 5 studies"
     return f"{text}."
 

@@ -4,7 +4,7 @@ Axes: R runs, I items, U units. A unit is a family of bases (a base, where all a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +23,7 @@ MetricKey = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Influence:
-    """How much each item pulls on each run's gain: the linearised influence, 0 for items a run does not have.
+    """How much each item pulls on each run's gain: the linearised influence, NaN for items that a run does not have.
 
     The sampling variance of any weighted sum of gains is the sum over items of the squared weighted sum of influences:
     one matrix serves single models, means over seeds, and differences of datasets, all paired by item.
@@ -70,7 +70,7 @@ class _Collected:
         self._rows.append((cell.run, place_N, influence_N.astype(np.float32)))
 
     def influence(self) -> Influence:
-        influence_RI = np.zeros((len(self._rows), len(self._places)), dtype=np.float32)
+        influence_RI = np.full((len(self._rows), len(self._places)), np.nan, dtype=np.float32)
         for row, (_, place_N, influence_N) in enumerate(self._rows):
             influence_RI[row, place_N] = influence_N
         return Influence(tuple(run for run, _, _ in self._rows), influence_RI, self._binary)
@@ -122,11 +122,6 @@ class GainSet:
         return {"benchmark": benchmark, "scorer": scorer, "metric": metric, "main": self.main, "unit": unit}
 
     @cached_property
-    def items(self) -> int:
-        """Number of items that at least one run was compared on."""
-        return 0 if self.pull is None else self.pull.shape[1]
-
-    @cached_property
     def seed_variance(self) -> tuple[float, int]:
         """Variance of gain between seeds of the same base, dataset and recipe, pooled, and its degrees of freedom."""
         cell_R = codes(self.rows, "base", "dataset", *FACTORS)
@@ -155,17 +150,24 @@ class GainSet:
         in_shared = np.isin(self.blocks, shared)
         return self.weights(mask_R & in_shared) - self.weights(other_R & in_shared)
 
-    def item_part(self, weight_R: Reals) -> VariancePart:
-        """Sampling variance of a weighted sum of gains over the choice of items, paired; needs two items.
+    def item_part(self, weight_R: Reals) -> VariancePart | None:
+        """Sampling variance of a weighted sum of gains over the choice of items, paired; None for fewer than two items.
 
         Where items are right or wrong it is at least that of Bonett & Price (2012) with no item changed.
         """
-        assert self.pull is not None
+        items = self.items_of(weight_R)
+        if self.pull is None or items < 2:
+            return None
         used = np.flatnonzero(weight_R)
-        pull_I = weight_R[used] @ self.pull[used]
-        variance = self.items / (self.items - 1) * float(pull_I @ pull_I)
-        least = 2 / (self.items + 2) ** 2 if self.binary else 0.0
-        return VariancePart(max(variance, least), self.items - 1)
+        pull_I = weight_R[used] @ np.nan_to_num(self.pull[used])
+        variance = items / (items - 1) * float(pull_I @ pull_I)
+        return VariancePart(max(variance, 2 / (items + 2) ** 2) if self.binary else variance, items - 1)
+
+    def items_of(self, weight_R: Reals) -> int:
+        """Number of items that at least one of the runs in a weighted sum was compared on."""
+        if self.pull is None:
+            return 0
+        return int(np.count_nonzero(~np.isnan(self.pull[np.flatnonzero(weight_R)]).all(axis=0)))
 
     def of_these_bases(self, weight_R: Reals) -> Estimate:
         """A weighted sum of gains with the interval over items and seeds: of these very bases, `n` items.
@@ -173,13 +175,14 @@ class GainSet:
         Without repeated seeds it speaks of these very models.
         """
         value = float(weight_R @ self.gains)
-        if self.items < 2:
-            return Estimate(value, None, None, None, self.items)
-        parts = [self.item_part(weight_R)]
+        items, part = self.items_of(weight_R), self.item_part(weight_R)
+        if part is None:
+            return Estimate(value, None, None, None, items)
+        parts = [part]
         seed_square, seed_df = self.seed_variance
         if seed_df > 0:
             parts.append(VariancePart(seed_square * float(weight_R @ weight_R), seed_df))
-        return combined(value, *parts, n=self.items)
+        return self._within_range(combined(value, *parts, n=items))
 
     def of_bases_like_these(self, weight_R: Reals) -> Estimate:
         """The same sum with the interval over units, plus the choice of items, which all units share; `n` units.
@@ -193,9 +196,17 @@ class GainSet:
 
     def with_items(self, between: Estimate, weight_R: Reals) -> Estimate:
         """An estimate of a weighted sum from spread between units, and the choice of items, which all units share."""
-        if not between.parts or self.items < 2:
-            return between
-        return combined(between.value, *between.parts, self.item_part(weight_R), n=between.n)
+        parts, of_items = list(between.parts), self.item_part(weight_R)
+        if parts and of_items is not None:
+            parts.append(of_items)
+        return self._within_range(combined(between.value, *parts, n=between.n))
+
+    def _within_range(self, estimate: Estimate) -> Estimate:
+        """Gains of shares, and their differences, lie between -1 and 1, and so do their intervals."""
+        low, high = estimate.ci_low, estimate.ci_high
+        if low is None or high is None or not metric_named(self.key[2]).share:
+            return estimate
+        return replace(estimate, ci_low=max(-1.0, low), ci_high=min(1.0, high))
 
 
 def gain_sets(scores: pl.DataFrame, influences: Mapping[MetricKey, Influence]) -> list[GainSet]:

@@ -162,7 +162,8 @@ def two_way_mean(value_N: Reals, row_N: Labels, column_N: Labels) -> Estimate:
     """Mean of one value per cell of two crossed random factors, such as base families x datasets.
 
     Its variance is that of the random-effects model: MS_rows + MS_columns - MS_residual, over the number of cells, each
-    mean square at least the residual one; degrees of freedom after Satterthwaite (1946). Percentile bootstraps over
+    mean square at least the residual one; degrees of freedom after Satterthwaite (1946), and at least those of the
+    factor with fewer levels. Percentile bootstraps over
     both factors cover far less than they say with three to seven levels. Cells may be missing: the mean squares are
     then those of row and column sums of the deviations, and the residual that of the additive fit. A factor with a
     single level adds nothing, and the interval speaks of that level only. `n` counts cells.
@@ -189,7 +190,8 @@ def two_way_mean(value_N: Reals, row_N: Labels, column_N: Labels) -> Estimate:
     parts = row_square**2 / (len(rows) - 1) + column_square**2 / (len(columns) - 1)
     if residual_df > 0:
         parts += residual_square**2 / residual_df
-    df = total**2 / parts if parts > 0 else min(len(rows), len(columns)) - 1
+    least_df = min(len(rows), len(columns)) - 1
+    df = max(least_df, total**2 / parts) if parts > 0 else least_df
     return combined(centre, VariancePart(total / n, df), n=n)
 
 

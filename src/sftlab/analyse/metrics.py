@@ -6,19 +6,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """`pooled`: a ratio of sums over items (bits over bytes), not a mean of item scores."""
+    """`pooled`: a ratio of sums over items (bits over bytes), not a mean of item scores; `share`: between 0 and 1."""
 
     unit: str
     higher_is_better: bool
     pooled: bool = False
+    share: bool = False
 
 
 BITS_PER_BYTE = Metric("bits per byte", higher_is_better=False, pooled=True)
 METRICS = {
-    "accuracy": Metric("accuracy", higher_is_better=True),
-    "accuracy_per_byte": Metric("accuracy", higher_is_better=True),
+    "accuracy": Metric("accuracy", higher_is_better=True, share=True),
+    "accuracy_per_byte": Metric("accuracy", higher_is_better=True, share=True),
     "bits_per_byte": BITS_PER_BYTE,
-    "exact_match": Metric("exact match", higher_is_better=True),
+    "exact_match": Metric("exact match", higher_is_better=True, share=True),
 }
 MAIN_FIRST = (
     ("likelihood", "accuracy"),
