@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sftlab.cli.opening import Opened
 from sftlab.cli.printing import duration, print_json, print_line
+from sftlab.errors import ModelError
 
 if TYPE_CHECKING:
     from sftlab.execute.session import Outcome
@@ -26,6 +27,8 @@ def do_missing(opened: Opened, *, on: str, workers: int | None, smoke: bool = Fa
     from sftlab.plan.devices import devices
     from sftlab.plan.tasks import pending_jobs
 
+    if opened.resolved.provisional:
+        raise ModelError(f"this cannot be run now: {opened.resolved.provisional[0]}")
     jobs = pending_jobs(opened.resolved, opened.store)
     places = _places(devices(), workers)
     if not jobs:

@@ -36,11 +36,12 @@ class Worker:
             except (StoreError, KeyboardInterrupt):
                 raise
             except Exception as error:  # noqa: BLE001 - one cell's failure, whatever it is, must not end the study
-                reason = str(error) if isinstance(error, SftlabError) else f"{type(error).__name__}: {error}"
-                self._fail(task, reason.splitlines()[0] if reason else "unknown", traceback.format_exc())
+                what = str(error) if isinstance(error, SftlabError) else f"{type(error).__name__}: {error}"
+                reason = what.strip().partition("\n")[0]
+                self._fail(task, reason, traceback.format_exc())
                 self._place.forget_model()
                 if task.kind == "train":
-                    run_failed = reason.splitlines()[0]
+                    run_failed = reason
                 continue
             seconds = time.monotonic() - start
             self._place.tell(Finished(self._place.setup.worker, task.kind, task.identity, subject, seconds))

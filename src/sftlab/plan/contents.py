@@ -40,6 +40,7 @@ class Contents:
         }
         self._changed = False
         self.provisional: list[str] = []
+        self.unpinned: set[str] = set()
 
     def file(self, path: Path, *, fresh: bool = False) -> str:
         """SHA-256 of a file's bytes. Raises DataError where it cannot be read."""
@@ -97,9 +98,11 @@ class Contents:
             reading = {key: value for key, value in reading.items() if key not in {"hub", "subset", "split"}}
             return digest({"content": self.file(Path(ref.path), fresh=fresh), "reading": reading})
         pinned = pinned_dataset(ref)
+        found = digest({"hub": ref.hub, "revision": pinned.revision or ref.revision or "main", "reading": reading})
         if pinned.revision is None:
             self.provisional.append(f"dataset {ref.hub}: {pinned.reason}")
-        return digest({"hub": ref.hub, "revision": pinned.revision or ref.revision or "main", "reading": reading})
+            self.unpinned.add(found)
+        return found
 
 
 def resolved_template(template: Template, base: BaseRef) -> Template:

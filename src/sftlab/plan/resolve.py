@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sftlab.benchmarks.loading import benchmark_digest
-from sftlab.errors import DataError
 from sftlab.plan.contents import Contents, resolved_template
 from sftlab.plan.devices import default_precision
 from sftlab.plan.selection import select_examples
@@ -19,6 +18,7 @@ from sftlab.study.run import RunSpec
 from sftlab.study.versions import SCORE_VERSION, TRAIN_VERSION
 
 DRAWS_NOTE = "draws"
+UNREAD_EXAMPLE_BYTES = 1000
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def resolve(study: Study, store: Store) -> Resolved:
     runs = tuple(
         _run_cell(spec, bases[spec.base], datasets) for spec in expand(study, default_precision=default_precision())
     )
-    sizes = _Sizes(study, store, datasets)
+    sizes = _Sizes(study, store, datasets, contents.unpinned)
     train_bytes = {cell.identity: sizes.bytes_of(cell.spec) for cell in runs}
     sizes.remember()
     cells = Cells(
@@ -147,7 +147,8 @@ def _measure_cells(
 class _Sizes:
     """Bytes of training text of each run: found by drawing the examples once, then remembered in the store."""
 
-    def __init__(self, study: Study, store: Store, datasets: dict[str, str]) -> None:
+    def __init__(self, study: Study, store: Store, datasets: dict[str, str], unread: set[str]) -> None:
+        self._unread = unread
         self._study = study
         self._store = store
         self._datasets = datasets
@@ -155,22 +156,24 @@ class _Sizes:
         self._changed = False
 
     def bytes_of(self, spec: RunSpec) -> int:
-        """UTF-8 bytes of the run's training examples. Raises DataError when there are fewer than it asks for."""
+        """UTF-8 bytes of the run's training examples; a guess where the hub's data cannot be read now.
+
+        Raises DataError when there are fewer examples than the run asks for.
+        """
+        if any(self._datasets[part.dataset] in self._unread for part in spec.parts):
+            return spec.samples * UNREAD_EXAMPLE_BYTES
         parts = [(self._datasets[part.dataset], part.weight) for part in spec.parts]
         short = [self._study.datasets[part.dataset].short for part in spec.parts]
         key = digest([parts, short, spec.samples, spec.validation, spec.seeds.sample])
         if key not in self._known:
-            try:
-                selected = select_examples(
-                    spec.parts,
-                    self._study.datasets,
-                    self._datasets,
-                    samples=spec.samples,
-                    validation=spec.validation,
-                    seed=spec.seeds.sample,
-                )
-            except ImportError as error:
-                raise DataError(f"the dataset {spec.dataset} cannot be read here: {error}") from error
+            selected = select_examples(
+                spec.parts,
+                self._study.datasets,
+                self._datasets,
+                samples=spec.samples,
+                validation=spec.validation,
+                seed=spec.seeds.sample,
+            )
             self._known[key] = sum(example.num_bytes for example in selected.train)
             self._changed = True
         size = self._known[key]
