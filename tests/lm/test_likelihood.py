@@ -160,7 +160,7 @@ SIZES = {
     "num_key_value_heads": 2,
     "intermediate_size": 64,
     "max_position_embeddings": 128,
-    "sliding_window": 8,
+    "sliding_window": 16,
 }
 ARCHITECTURES = {
     "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES)),

@@ -40,8 +40,6 @@ def median(value_N: NDArray[np.float64]) -> Estimate:
     ordered_N = np.sort(value_N)
     middle = float(np.median(ordered_N))
     outside = int(stats.binom.ppf((1 - CONFIDENCE) / 2, n, 0.5))
-    while outside > 0 and 2 * stats.binom.cdf(outside - 1, n, 0.5) > 1 - CONFIDENCE:
-        outside -= 1
     if outside == 0:
         return Estimate(middle, None, None, None, n)
     return Estimate(middle, None, float(ordered_N[outside - 1]), float(ordered_N[n - outside]), n)
