@@ -5,7 +5,6 @@ import math
 import time
 from dataclasses import replace
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -231,7 +230,8 @@ def test_tables_can_be_written_as_json(planted_tables):
         assert json.loads(json.dumps(rows, allow_nan=False)) == rows
 
 
-def test_validation_interval_is_student_over_examples(planted_tables):
+def test_validation_interval_is_student_over_examples_in_bits_per_byte_like_its_standard_error(planted_tables):
     row = planted_tables["validation"].row(0, named=True)
-    assert row["ci_high"] - row["loss"] == pytest.approx(2.0930240544 * row["se"])
-    assert np.isclose(row["loss"] - row["ci_low"], row["ci_high"] - row["loss"])
+    assert row["loss"] != row["bits_per_byte"]
+    assert row["ci_high"] == pytest.approx(row["bits_per_byte"] + 2.0930240544 * row["se"])
+    assert row["ci_low"] == pytest.approx(row["bits_per_byte"] - 2.0930240544 * row["se"])

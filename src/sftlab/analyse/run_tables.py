@@ -85,14 +85,17 @@ def losses_table(cells: Cells, store: Store) -> pl.DataFrame:
 
 
 def validation_table(cells: Cells, store: Store) -> pl.DataFrame:
-    """Loss on held-out examples after each epoch, 0 being the base; the interval is Student's t over examples."""
+    """Loss and bits per byte of held-out examples after each epoch, 0 being the base.
+
+    Standard error and interval (Student's t over examples) are those of the bits per byte.
+    """
 
     def with_interval(frame: pl.DataFrame) -> pl.DataFrame:
         quantiles = [
             float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) if n is not None and n > 1 else None for n in frame["n"]
         ]
         half = pl.col("se") * pl.Series(quantiles, dtype=pl.Float64)
-        return frame.with_columns(ci_low=pl.col("loss") - half, ci_high=pl.col("loss") + half)
+        return frame.with_columns(ci_low=pl.col("bits_per_byte") - half, ci_high=pl.col("bits_per_byte") + half)
 
     frames = (with_interval(conformed(frame, VALIDATION)) for _, frame in _raw(cells, store, "validation"))
     return _stacked(frames, VALIDATION)
