@@ -2,9 +2,12 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from sftlab.analyse import schemas
 from sftlab.analyse.tables import TABLES
+from sftlab.cli import app
+from sftlab.study.reading import load_study
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -14,3 +17,27 @@ def test_every_table_has_a_page_with_its_columns_in_order(name: str) -> None:
     page = (DOCS / "tables" / f"{name}.md").read_text()
     columns = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
     assert columns == list(getattr(schemas, name.upper()))
+
+
+def test_study_in_the_readme_can_be_read(tmp_path: Path) -> None:
+    text = (DOCS.parent / "README.md").read_text()
+    (tmp_path / "study.yaml").write_text(re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)[0])
+    for name in ("data/alpaca.json", "data/gsm8k.jsonl", "my_task.yaml", "my_questions.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("my-base", "benchmarks"):
+        (tmp_path / name).mkdir()
+    study = load_study(tmp_path / "study.yaml")
+    assert len(study.bases) == 2
+    assert study.samples == (200, 1000)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_every_command_in_the_documentation_exists_with_its_options(page: str) -> None:
+    text = (DOCS.parent / page).read_text()
+    commands = re.findall(r"^sftlab (\w+)(.*?)(?:#.*)?$", text, flags=re.MULTILINE)
+    assert commands
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for verb, words in commands:
+        options = {name for parameter in verbs[verb].params for name in parameter.opts}
+        assert set(re.findall(r"(?<!\S)--[\w-]+", words)) <= options, verb

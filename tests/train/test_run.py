@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from sftlab.errors import ModelError, TrainingError
+from sftlab.lm import example_loss
 from sftlab.lm.encoding import EncodingRecipe, encode_examples
 from sftlab.study.declaration import Precision
 from sftlab.study.methods import Full, Lora
 from sftlab.study.run import RunSeeds
-from sftlab.train import RunData, RunFiles, TrainControl, optimizer_step, train_run, validate_run, validation
+from sftlab.train import RunData, RunFiles, TrainControl, optimizer_step, train_run, validate_run
 from sftlab.train.optimizer_step import GradientAccumulator
 from sftlab.train.validation import held_out_loss
 from tests.lm.models import MODELS, load
@@ -246,9 +247,9 @@ def test_out_of_memory_halves_the_pass_and_keeps_the_result(bases, tmp_path, mon
 
 def test_validation_that_runs_out_of_memory_is_done_in_parts(bases, tmp_path, monkeypatch):
     given = data(load(bases, "llama"), tmp_path, count=16, held_out=40)
-    usual = held_out_loss(load(bases, "llama"), given.held_out, max_tokens=9999, plain_head=True)
-    tried = _short_of_memory_above(200, monkeypatch, validation)
-    found = held_out_loss(load(bases, "llama"), given.held_out, max_tokens=9999, plain_head=True)
+    usual = held_out_loss(load(bases, "llama"), given.held_out, max_tokens=9999)
+    tried = _short_of_memory_above(200, monkeypatch, example_loss)
+    found = held_out_loss(load(bases, "llama"), given.held_out, max_tokens=9999)
     assert max(tried) > 200
     assert (found.loss, found.bits_per_byte, found.se) == pytest.approx(
         (usual.loss, usual.bits_per_byte, usual.se), rel=1e-5

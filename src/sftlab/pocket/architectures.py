@@ -69,7 +69,7 @@ def _with_bos(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
 
 
 def _without_bos(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
-    return _fast(_byte_level_bpe(texts, vocabulary=384))
+    return _fast(_byte_level_bpe(texts, vocabulary=768))
 
 
 def _llama(vocabulary: int) -> "PreTrainedConfig":

@@ -6,8 +6,8 @@ from sftlab.pocket.domains import DOMAINS, exchange
 from sftlab.pocket.world import World
 
 MIXTURES: Mapping[str, Mapping[str, float]] = {
-    "facts": {"facts": 0.35, "reading": 0.55, "arithmetic": 0.05, "strings": 0.05},
-    "skills": {"facts": 0.07, "reading": 0.08, "arithmetic": 0.45, "strings": 0.40},
+    "facts": {"facts": 0.42, "reading": 0.48, "arithmetic": 0.05, "strings": 0.05},
+    "skills": {"facts": 0.08, "reading": 0.07, "arithmetic": 0.45, "strings": 0.40},
 }
 
 _SHARE_OF_EXCHANGES = 0.3

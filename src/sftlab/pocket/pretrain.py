@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class Recipe:
     """How a base is pretrained; `rows` of the context length are one optimizer step."""
 
-    steps: int = 5000
+    steps: int = 4000
     rows: int = 4
     learning_rate: float = 3.0e-3
     final_share: float = 0.05

@@ -37,7 +37,7 @@ Licence: that of the project; no text or weights of others are in them.
 
 - `llama-*`: Llama architecture, byte-level byte-pair encoding of 512 tokens; the tokenizer puts a beginning-of-sequence
   token `<s>` first.
-- `neox-*`: GPT-NeoX architecture, the same kind of encoding with 384 tokens; no beginning-of-sequence token is added.
+- `neox-*`: GPT-NeoX architecture, the same kind of encoding with 768 tokens; no beginning-of-sequence token is added.
 
 Both have the end-of-sequence token `</s>` and a padding token apart from it; every digit is one token; the context is
 256 tokens. No text of pretraining is in the template of fine-tuning.

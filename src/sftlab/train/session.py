@@ -75,12 +75,7 @@ class Session:
         """Go on from the last whole epoch, if there is one, to the end; the base then holds the tuned weights."""
         self._resume()
         if self.log.epoch == 0 and len(self.data.held_out) > 0:
-            loss = base_held_out_loss(
-                self.base,
-                self.data.held_out,
-                max_tokens=self.control.max_micro_tokens,
-                plain_head=self._plain_head,
-            )
+            loss = base_held_out_loss(self.base, self.data.held_out, max_tokens=self.control.max_micro_tokens)
             self._log_validation(0, loss)
         while not self._is_done():
             self._epoch(self.log.epoch + 1)
@@ -160,9 +155,7 @@ class Session:
     def _measure(self) -> None:
         epoch = self.log.epoch
         if len(self.data.held_out) > 0:
-            loss = held_out_loss(
-                self.base, self.data.held_out, max_tokens=self._accumulator.micro_tokens, plain_head=self._plain_head
-            )
+            loss = held_out_loss(self.base, self.data.held_out, max_tokens=self._accumulator.micro_tokens)
             self._log_validation(epoch, loss)
         self.log.layers.extend({"epoch": epoch, **row} for row in loaded_weight_change(self.base).iter_rows(named=True))
         target = self.files.checkpoint(epoch)

@@ -1,4 +1,4 @@
-"""Reading: a short passage about three people, and a question that the passage answers."""
+"""Reading: a short passage about a few people, and a question that the passage answers."""
 
 import random
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from sftlab.pocket.domains.domain import Cloze, Domain, Question
 from sftlab.pocket.world import World
 
-_PEOPLE = ("Anna", "Ben", "Cleo", "Dina", "Emil", "Fay", "Gus", "Hugo", "Jack", "Kim", "Leo", "Mona", "Ned", "Tom")
+_PEOPLE = ("Ann", "Ben", "Cleo", "Dan", "Eve", "Gus", "Kim", "Leo", "Max", "Ned")
 _PEOPLE_PER_PASSAGE = 3
-_QUESTIONS_PER_DOCUMENT = 3
-_SHARE_OF_QUESTIONS = 0.7
+_LONGEST_PASSAGE = 7
+_SHARE_OF_QUESTIONS = 0.4
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Link:
 
 LINKS = (
     Link(
-        "{who} has the {what}.",
-        ("bag", "ball", "bell", "boat", "box", "cup", "drum", "flag", "hat", "kite", "lamp", "map", "pen", "ring"),
-        "What does {who} have?",
-        "Who has the {what}?",
-        "Does {who} have the {what}?",
+        "{who} sells {what}.",
+        ("hats", "cups", "maps", "pens", "bags", "bells", "rings", "boats"),
+        "What does {who} sell?",
+        "Who sells {what}?",
+        "Does {who} sell {what}?",
     ),
     Link(
-        "{who} is in the {what}.",
-        ("attic", "barn", "cave", "forest", "garden", "harbour", "kitchen", "library", "market", "mill", "park"),
-        "Where is {who}?",
-        "Who is in the {what}?",
-        "Is {who} in the {what}?",
+        "{who} plays {what}.",
+        ("chess", "golf", "cards", "drums", "harp", "flute", "darts", "tennis"),
+        "What does {who} play?",
+        "Who plays {what}?",
+        "Does {who} play {what}?",
     ),
 )
 
@@ -71,15 +71,13 @@ class _Asked:
     choices: tuple[str, ...]
 
 
-def _scene(stream: random.Random) -> Scene:
+def _scene(stream: random.Random, *, people: int) -> Scene:
     link = stream.choice(LINKS)
-    people = stream.sample(_PEOPLE, _PEOPLE_PER_PASSAGE)
-    return Scene(link, tuple(people), tuple(stream.sample(link.values, _PEOPLE_PER_PASSAGE)))
+    return Scene(link, tuple(stream.sample(_PEOPLE, people)), tuple(stream.sample(link.values, people)))
 
 
-def _ask(scene: Scene, stream: random.Random) -> _Asked:
-    """After the value, after the person, or whether the two belong together."""
-    k = stream.randrange(_PEOPLE_PER_PASSAGE)
+def _ask(scene: Scene, k: int, stream: random.Random) -> _Asked:
+    """About the k-th sentence: after the value, after the person, or whether the two belong together."""
     link, who, what, statement = scene.link, scene.people[k], scene.values[k], scene.sentences[k]
     claimed = stream.choice((what, scene.values[k - 1]))
     return stream.choice(
@@ -97,11 +95,11 @@ def _ask(scene: Scene, stream: random.Random) -> _Asked:
 
 
 def document(world: World, stream: random.Random) -> str:  # noqa: ARG001 - a domain may use the world or not
-    """A passage and what follows from it, with or without the questions that lead there."""
-    scene = _scene(stream)
+    """A passage of any length up to `_LONGEST_PASSAGE`, and what follows from it, with or without the questions."""
+    scene = _scene(stream, people=stream.randint(2, _LONGEST_PASSAGE))
     parts = scene.sentences
-    for _ in range(_QUESTIONS_PER_DOCUMENT):
-        asked = _ask(scene, stream)
+    for k in stream.sample(range(len(scene.people)), len(scene.people)):
+        asked = _ask(scene, k, stream)
         parts += [asked.question] if stream.random() < _SHARE_OF_QUESTIONS else []
         parts.append(asked.statement)
     return " ".join(parts)
@@ -109,8 +107,8 @@ def document(world: World, stream: random.Random) -> str:  # noqa: ARG001 - a do
 
 def question(world: World, stream: random.Random) -> Question:  # noqa: ARG001 - a domain may use the world or not
     """A passage and one question, answered in one word out of the choices that the passage leaves."""
-    scene = _scene(stream)
-    asked, passage = _ask(scene, stream), " ".join(scene.sentences)
+    scene = _scene(stream, people=_PEOPLE_PER_PASSAGE)
+    asked, passage = _ask(scene, stream.randrange(_PEOPLE_PER_PASSAGE), stream), " ".join(scene.sentences)
     before, found, _ = asked.statement.partition(asked.answer)
     start = f"{passage} {asked.question} {before if found else ''}".rstrip()
     cloze = Cloze(start, found or asked.statement)

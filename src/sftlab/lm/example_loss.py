@@ -1,0 +1,67 @@
+"""How well each example's tokens are predicted by what a base holds now."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sftlab.lm.base import LoadedBase
+from sftlab.lm.encoding import EncodedExamples
+from sftlab.lm.memory import run_within_memory
+from sftlab.lm.token_loss import has_plain_head, padded_batch, token_batches, token_losses
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleNats:
+    """Negative log-likelihood in nats of each example: of its learned tokens, and of those of them in its response."""
+
+    learned: NDArray[np.float64]
+    response: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    numbers: NDArray[np.int64]
+    longest: int
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.numbers) * self.longest
+
+    def halves(self) -> tuple[Self, ...]:
+        middle = len(self.numbers) // 2
+        parts = (self.numbers[:middle], self.numbers[middle:]) if middle else ()
+        return tuple(type(self)(part, self.longest) for part in parts)
+
+
+def example_nats(base: LoadedBase, encoded: EncodedExamples, *, max_batch_tokens: int) -> ExampleNats:
+    """Predict all examples, in batches of `max_batch_tokens` padded tokens, smaller where memory runs out.
+
+    The model is in eval mode. Raises ModelError where one example alone does not fit into memory.
+    """
+    assert not base.model.training
+    found = ExampleNats(np.zeros(len(encoded)), np.zeros(len(encoded)))
+    plain_head = has_plain_head(base)
+
+    def predict(part: _Part) -> None:
+        batch = padded_batch(encoded, part.numbers, base)
+        losses = token_losses(base, batch, plain_head=plain_head).double().cpu().numpy()
+        rows = batch.rows.cpu().numpy()
+        in_response = np.concatenate([_response_of_learned(encoded, number) for number in part.numbers])
+        found.learned[part.numbers] = np.bincount(rows, losses, minlength=len(part.numbers))
+        found.response[part.numbers] = np.bincount(rows, losses * in_response, minlength=len(part.numbers))
+
+    parts = [
+        _Part(numbers, int(encoded.lengths[numbers].max()))
+        for numbers in token_batches(encoded.lengths, max_batch_tokens)
+    ]
+    with torch.inference_mode():
+        run_within_memory(parts, predict)
+    return found
+
+
+def _response_of_learned(encoded: EncodedExamples, number: int) -> NDArray[np.bool_]:
+    span = slice(encoded.offsets[number], encoded.offsets[number + 1])
+    return encoded.response[span][encoded.learned[span]]

@@ -1,0 +1,89 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sftlab.pocket.files import write_pocket_study
+from sftlab.study.reading import load_study
+from tests.end_to_end.flow import command, sftlab
+
+HEAVY = ("torch", "transformers", "polars", "pydantic", "plotly", "scipy", "duckdb", "datasets", "huggingface_hub")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\nsys.argv = ['sftlab', '--help']\nfrom sftlab.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "quick" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["plan", "table", "status"])
+def test_planning_and_reading_import_no_torch(tmp_path: Path, verb: str) -> None:
+    study = write_pocket_study(tmp_path)
+    words = [verb, str(study), *(["runs"] if verb == "table" else [])]
+    program = (
+        f"import sys\nsys.argv = ['sftlab', *{words!r}]\nfrom sftlab.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print([name for name in ('torch', 'transformers') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_doctor_says_what_will_be_used() -> None:
+    facts = json.loads(sftlab("doctor", "--json").stdout)
+    assert facts["sftlab"] == "0.1.0"
+    assert "workers" in facts
+    assert facts["torch"] != "not installed"
+
+
+def test_init_writes_a_study_that_can_be_read(tmp_path: Path) -> None:
+    pocket = load_study(write_pocket_study(tmp_path / "pocket"))
+    base, data = pocket.bases[0].model, next(iter(pocket.datasets.values())).path
+    assert data is not None
+    out = tmp_path / "deep" / "mine.yaml"
+    sftlab("init", out, "--base", base, "--data", data, "--benchmark", "gsm8k")
+    study = load_study(out)
+    assert study.study == "mine"
+    assert study.bases[0].model == base
+    assert [benchmark.name for benchmark in study.evaluation.benchmarks] == ["gsm8k"]
+    assert "exists already" in sftlab("init", out, code=2).stderr
+
+
+def test_data_reports_what_is_in_a_file(tmp_path: Path) -> None:
+    pocket = load_study(write_pocket_study(tmp_path))
+    rows = [{"question": "a?", "answer": "b"}, {"question": "a?", "answer": "b"}, {"question": "c?", "answer": ""}]
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
+    found = json.loads(sftlab("data", file, "--base", pocket.bases[0].model, "--json").stdout)
+    assert (found["num_rows"], found["num_usable"]) == (4, 2)
+    assert sum(one["count"] for one in found["broken"]) == 2
+    assert found["tokens"]["response"]["n"] == 2
+    assert "2 of 4 records are usable" in sftlab("data", file).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("plan", "nowhere.yaml"), "there is no study file nowhere.yaml"),
+        (("data", "nowhere.json"), "there is no file nowhere.json"),
+        (("quick", "--base", "x", "--data", "nowhere.json"), "--data: there is no file nowhere.json"),
+    ],
+)
+def test_wrong_command_is_one_sentence_and_exit_code_2(words: tuple[str, ...], sentence: str) -> None:
+    error = sftlab(*words, code=2).stderr
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+def test_closed_output_is_no_traceback(tmp_path: Path) -> None:
+    study = write_pocket_study(tmp_path)
+    words = " ".join(f"'{word}'" for word in command("table", study, "scores"))
+    done = subprocess.run(["sh", "-c", f"{words} | head -1"], capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr
