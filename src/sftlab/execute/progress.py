@@ -100,12 +100,9 @@ class Progress:
 
 
 def is_alive(note: dict[str, object]) -> bool:
-    """Whether the process that wrote a progress note is still at work."""
+    """Whether the process that wrote a progress note is still at work: it writes about once a second."""
     updated, pid = note.get("updated_at"), note.get("pid")
-    if note.get("host") == platform.node() and isinstance(pid, int):
-        return Path(f"/proc/{pid}").exists() if Path("/proc").is_dir() else _recent(updated)
-    return _recent(updated)
-
-
-def _recent(updated: object) -> bool:
-    return isinstance(updated, float) and time.time() - updated < STALE_SECONDS
+    if not isinstance(updated, float) or time.time() - updated > STALE_SECONDS:
+        return False
+    here = note.get("host") == platform.node() and Path("/proc").is_dir()
+    return Path(f"/proc/{pid}").exists() if here else True

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sftlab.errors import StoreError
 from sftlab.execute.event import Event, Failed
-from sftlab.execute.progress import NOTE_PREFIX, Progress
+from sftlab.execute.progress import NOTE_PREFIX, Progress, is_alive
 from sftlab.plan.devices import Device
 from sftlab.plan.tasks import Job
 from sftlab.store import Store
@@ -64,6 +64,9 @@ def work(
         show(progress, event)
 
     with _alone(store):
+        for name, left_behind in store.notes(NOTE_PREFIX):
+            if not is_alive(left_behind):
+                store.remove_note(name)
         try:
             executor.run(jobs, listen)
         except KeyboardInterrupt:
