@@ -10,8 +10,9 @@ from transformers import AutoConfig, AutoTokenizer
 from sftlab.pocket.catalogue import POCKET_BASES, bases_folder, pocket_base_folder
 from sftlab.pocket.domains import DOMAINS, draw_questions
 from sftlab.pocket.mixtures import MIXTURES
-from sftlab.pocket.pretrain import Recipe, main, make_base, packed_rows
+from sftlab.pocket.pretrain import main
 from sftlab.pocket.quality import code_length, held_out_documents, known, load, token_nats
+from sftlab.pocket.training import Recipe, make_base, packed_rows
 from sftlab.pocket.world import World
 
 WORLD = World()

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 CONTEXT_LENGTH = 256
+_INITIAL_SPREAD = 0.08
 _BOS, _EOS, _PAD, _UNKNOWN = "<s>", "</s>", "<pad>", "<unk>"
 _SPECIAL = [_PAD, _BOS, _EOS]
 
@@ -84,6 +85,7 @@ def _llama(vocabulary: int) -> "PreTrainedConfig":
         num_key_value_heads=4,
         max_position_embeddings=CONTEXT_LENGTH,
         tie_word_embeddings=True,
+        initializer_range=_INITIAL_SPREAD,
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
@@ -102,6 +104,7 @@ def _neox(vocabulary: int) -> "PreTrainedConfig":
         max_position_embeddings=CONTEXT_LENGTH,
         use_parallel_residual=True,
         tie_word_embeddings=True,
+        initializer_range=_INITIAL_SPREAD,
         attention_dropout=0.0,
         hidden_dropout=0.0,
         pad_token_id=0,

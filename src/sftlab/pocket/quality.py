@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sftlab.pocket.catalogue import POCKET_BASES
 from sftlab.pocket.domains import DOMAINS, Cloze, Domain, Question, draw_questions
 from sftlab.pocket.mixtures import MIXTURES, documents
-from sftlab.pocket.pretrain import Recipe, document_tokens
+from sftlab.pocket.training import Recipe, document_tokens
 from sftlab.pocket.world import World
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from sftlab.pocket.world import World
 
 _PEOPLE = ("Ann", "Ben", "Cleo", "Dan", "Eve", "Gus", "Kim", "Leo", "Max", "Ned")
 _PEOPLE_PER_PASSAGE = 3
-_LONGEST_PASSAGE = 7
+_LONGEST_PASSAGE = 5
 _SHARE_OF_QUESTIONS = 0.4
 
 
