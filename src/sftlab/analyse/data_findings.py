@@ -16,10 +16,14 @@ METRIC_KEY = ("benchmark", "scorer", "metric")
 
 @dataclass(frozen=True)
 class Contest:
-    """The datasets of one benchmark in one metric, best first, and what the best one surely beats, by population."""
+    """The datasets of one benchmark in one metric, best first, and what the best one surely beats, by population.
+
+    `here` is the best dataset's row for the very bases tried, where there is one.
+    """
 
     key: tuple[str, str, str]
     ranked: tuple[Row, ...]
+    here: Row | None
     beaten: dict[str, tuple[str, ...]]
     units: str
 
@@ -38,11 +42,16 @@ class Contest:
         """The population that the answer is given for: new bases where more than one was tried."""
         return str(self.top["population"])
 
-    @property
-    def settled(self) -> bool:
-        """Whether the best dataset surely beats every other, and surely helps."""
-        beaten = self.beaten.get(self.population, ())
-        return bool(self.others) and set(beaten) == set(self.others) and not spans_zero(self.top) and self.helped
+    def settled(self, population: str) -> bool:
+        """Whether the best dataset surely beats every other, and surely helps, in a population."""
+        row = self.top if population == self.population else self.here
+        return (
+            row is not None
+            and bool(self.others)
+            and set(self.beaten[population]) == set(self.others)
+            and not spans_zero(row)
+            and self.helped
+        )
 
     @property
     def helped(self) -> bool:
@@ -63,7 +72,10 @@ def contests(sets: Sequence[GainSet], ranking: pl.DataFrame, comparisons: pl.Dat
         beaten = {
             name: tuple(won.filter(pl.col("population") == name)["other"].to_list()) for name in (LIKE_THESE, THESE)
         }
-        found.append(Contest(gain_set.key, ranked, beaten, gain_set.unit_name))
+        here = rows.filter(
+            (pl.col("population") == THESE) & (pl.col("dataset") == top) & pl.col("ci_low").is_not_null()
+        )
+        found.append(Contest(gain_set.key, ranked, next(here.iter_rows(named=True), None), beaten, gain_set.unit_name))
     return found
 
 
@@ -84,22 +96,31 @@ def data_findings(found: Sequence[Contest], sets: Sequence[GainSet]) -> Iterator
 def _overall(main: Sequence[Contest]) -> str:
     if not main[0].others and len({contest.top["dataset"] for contest in main}) == 1:
         return f"Only {main[0].top['dataset']} has been tried: there is nothing to choose between yet."
-    settled = [f"{contest.top['dataset']} for {contest.key[0]}" for contest in main if contest.settled]
+    if main[0].population == THESE:
+        return f"Which data: {_verdict(main, THESE)}."
+    return (
+        f"Which data, for the bases tried: {_verdict(main, THESE)}. "
+        f"For new bases like these ({_units(main[0])} seen): {_verdict(main, LIKE_THESE)}."
+    )
+
+
+def _verdict(main: Sequence[Contest], population: str) -> str:
+    settled = [f"{contest.top['dataset']} for {contest.key[0]}" for contest in main if contest.settled(population)]
     leading = [
         f"{contest.key[0]} ({contest.top['dataset']} leads)" if contest.helped else f"{contest.key[0]} (nothing helped)"
         for contest in main
-        if not contest.settled
+        if not contest.settled(population)
     ]
     parts = [f"surely best: {listed(settled)}"] if settled else []
     if leading:
         parts.append(f"cannot be told yet for {listed(leading)}")
-    return f"Which data: {'; '.join(parts)}."
+    return "; ".join(parts)
 
 
 def _sentence(contest: Contest) -> str:
     top, benchmark = contest.top, contest.key[0]
     n = _n(contest)
-    value = f"{amount(top['gain'], top['unit'])} {interval(top, top['unit'])} ({n})"
+    value = f"{amount(top['gain'], top['unit'])} {_of_the_tried(contest)}{interval(top, top['unit'])} ({n})"
     if not contest.others:
         return f"On {benchmark}, {top['dataset']}, the only dataset tried, changed the score by {value}{_own(contest)}."
     if not contest.helped:
@@ -109,11 +130,22 @@ def _sentence(contest: Contest) -> str:
     return f"{lead}; {_against_others(contest)}."
 
 
+def _of_the_tried(contest: Contest) -> str:
+    """The interval that speaks of the very bases tried, ahead of the one that speaks of new ones."""
+    here = contest.here
+    if contest.population == THESE or here is None:
+        return ""
+    return (
+        f"for the bases tried {interval(here, here['unit'])} ({counted(here['n'], 'item')}), for new ones like these "
+    )
+
+
 def _own(contest: Contest) -> str:
     top = contest.top
     if top["ci_low"] is None:
         return ", too small to tell whether it helps at all"
-    return ", whether it helps at all cannot be told" if spans_zero(top) else ""
+    where = "there" if contest.population == LIKE_THESE else "at all"
+    return f", whether it helps {where} cannot be told" if spans_zero(top) else ""
 
 
 def _against_others(contest: Contest) -> str:
@@ -133,8 +165,12 @@ def _n(contest: Contest) -> str:
     cells = counted(top["cells"], "base")
     if contest.population == THESE:
         return f"n = {counted(top['n'], 'item')}, {cells}"
+    return f"n = {_units(contest)}, {counted(top['cells'], 'cell')}"
+
+
+def _units(contest: Contest) -> str:
     plural = "base families" if contest.units == "base family" else "bases"
-    return f"n = {counted(top['n'], contest.units, plural)}, {counted(top['cells'], 'cell')}"
+    return counted(contest.top["n"], contest.units, plural)
 
 
 def _dissent(other: Contest) -> str:
