@@ -39,6 +39,28 @@ def test_dataset_digest_depends_on_content_and_reading_and_not_on_place(tmp_path
     assert contents.dataset(DatasetRef(path=str(tmp_path / "a"), short="allow")) == digests["a"]
 
 
+def test_dataset_digest_tells_formats_apart_that_read_the_same_bytes_differently(tmp_path: Path) -> None:
+    contents = Contents(Store(tmp_path / "store"))
+    for name in ("a.csv", "a.tsv", "a.jsonl", "b.ndjson"):
+        (tmp_path / name).write_text("question,answer\tmore\nx,y\tz\n")
+    csv, tsv, jsonl, ndjson = (
+        contents.dataset(DatasetRef(path=str(tmp_path / name))) for name in ("a.csv", "a.tsv", "a.jsonl", "b.ndjson")
+    )
+    assert len({csv, tsv, jsonl}) == 3
+    assert jsonl == ndjson
+
+
+def test_base_digest_covers_generation_settings_and_trusted_code(tmp_path: Path) -> None:
+    contents = Contents(Store(tmp_path / "store"))
+    ref = base_folder(tmp_path / "base")
+    plain = contents.base(ref).digest
+    (tmp_path / "base" / "modeling.py").write_text("code")
+    assert contents.base(ref).digest == plain
+    assert contents.base(ref.model_copy(update={"trust_remote_code": True})).digest != plain
+    (tmp_path / "base" / "generation_config.json").write_text('{"eos_token_id": [2, 13]}')
+    assert contents.base(ref).digest != plain
+
+
 def test_remembered_digest_is_used_until_the_file_changes(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("one")

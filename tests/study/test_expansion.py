@@ -65,3 +65,13 @@ def test_precision_of_the_study_wins_over_the_device() -> None:
     asked = {"weights": "float32", "compute": "bfloat16"}
     assert expand(study(precision=asked), default_precision=FLOAT32)[0].precision == Precision(compute="bfloat16")
     assert expand(study(), default_precision=FLOAT32)[0].precision == FLOAT32
+
+
+def test_init_seeds_make_replicates_of_adapters_only() -> None:
+    methods = {"full": {"batch_size": 4}, "lora": {"adapter": "lora", "batch_size": 4}}
+    runs = expand(study(methods=methods, seeds={"order": [0, 1], "init": [0, 7]}), default_precision=FLOAT32)
+    of_one = [run for run in runs if (run.base, run.dataset) == (runs[0].base, runs[0].dataset)]
+    seeds = {name: [(run.seeds.order, run.seeds.init) for run in of_one if run.method_name == name] for name in methods}
+    assert seeds == {"full": [(0, 0), (1, 0)], "lora": [(0, 0), (0, 7), (1, 0), (1, 7)]}
+    listed = expand(study(seeds=[0, 1]), default_precision=FLOAT32)
+    assert {(run.seeds.order, run.seeds.init) for run in listed} == {(0, 0), (1, 1)}

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from sftlab.data.formats.source import unpacked_suffix
 from sftlab.errors import DataError, ModelError
 from sftlab.plan.hub import pinned_dataset, pinned_model
 from sftlab.store import Store
@@ -24,6 +25,8 @@ TOKENIZER_FILES = (
     "vocab.txt",
     "tokenizer.model",
 )
+CONFIG_FILES = ("config.json", "generation_config.json")
+"""The second names tokens that end a generated answer."""
 NOTE = "digests"
 
 
@@ -80,7 +83,9 @@ class Contents:
             )
         if not (folder / "config.json").is_file():
             raise ModelError(f"the base {ref.name} has no config.json in {folder}")
-        names = [*(path.name for path in weights), "config.json"]
+        names = [path.name for path in weights] + [name for name in CONFIG_FILES if (folder / name).is_file()]
+        if ref.trust_remote_code:
+            names += sorted(path.name for path in folder.glob("*.py"))
         tokenizer = [name for name in TOKENIZER_FILES if (folder / name).is_file()]
         if not tokenizer:
             raise ModelError(f"the base {ref.name} has no tokenizer files in {folder}")
@@ -96,6 +101,7 @@ class Contents:
         reading = ref.model_dump(exclude={"path", "short", "revision"})
         if ref.path is not None:
             reading = {key: value for key, value in reading.items() if key not in {"hub", "subset", "split"}}
+            reading["format"] = unpacked_suffix(ref.path).replace(".ndjson", ".jsonl")
             return digest({"content": self.file(Path(ref.path), fresh=fresh), "reading": reading})
         pinned = pinned_dataset(ref)
         found = digest({"hub": ref.hub, "revision": pinned.revision or ref.revision or "main", "reading": reading})

@@ -23,7 +23,10 @@ class _Factors:
 
 
 def expand(study: Study, *, default_precision: Precision) -> tuple[RunSpec, ...]:
-    """All runs of the study, each with a name that is unique in it; `default_precision` where the study states none."""
+    """All runs of the study, each with a name that is unique in it; `default_precision` where the study states none.
+
+    Seeds that differ in `init` alone make replicates of methods with an adapter only: others start from the base.
+    """
     sources = data_sources(study)
     precision = study.precision or default_precision
     if study.runs is not None:
@@ -59,9 +62,15 @@ def data_sources(study: Study) -> dict[str, tuple[DataPart, ...]]:
 
 
 def _factors(study: Study) -> Iterator[_Factors]:
-    for triple, samples, schedule, epochs in product(study.seed_triples, study.samples, study.schedule, study.epochs):
+    triples = study.seed_triples
+    # Without an adapter nothing is drawn at the start: a second `init` seed would repeat the run to the last bit, and
+    # the copy would count as a replicate that shows no noise.
+    copies = {triple for place, triple in enumerate(triples) if triple[:2] in {one[:2] for one in triples[:place]}}
+    for triple, samples, schedule, epochs in product(triples, study.samples, study.schedule, study.epochs):
         seeds = RunSeeds(sample=triple[0], order=triple[1], init=triple[2])
         for name, method in study.methods.items():
+            if method.adapter == "none" and triple in copies:
+                continue
             for rate in method.learning_rate:
                 one_rate = method.model_copy(update={"learning_rate": (rate,)})
                 yield _Factors(seeds, samples, schedule, epochs, name, one_rate)

@@ -39,8 +39,13 @@ def open_source(path: str, *, where: str, columns: tuple[str, ...] | None) -> So
             raise DataError(f"{where} is a damaged or cut off gzip file: pack or download it again") from None
     if not content.strip(b" \t\r\n" + UTF8_MARK):
         raise DataError(f"{where} is empty")
+    return Source(where, unpacked_suffix(path), content, columns)
+
+
+def unpacked_suffix(path: str) -> str:
+    """The end of a file's name, in lower case and without `.gz`, that says its format; empty where there is none."""
     suffixes = [suffix.lower() for suffix in PurePath(path).suffixes if suffix.lower() != ".gz"]
-    return Source(where, suffixes[-1] if suffixes else "", content, columns)
+    return suffixes[-1] if suffixes else ""
 
 
 def text_of(source: Source) -> str:
