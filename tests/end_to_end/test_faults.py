@@ -88,17 +88,18 @@ def test_second_process_on_the_same_store_is_refused(tmp_path: Path) -> None:
         kill_everything(process)
 
 
-def test_killed_worker_costs_one_cell_and_the_next_run_mends_it(tmp_path: Path) -> None:
+def test_killed_worker_costs_one_task_at_most_and_the_next_run_mends_it(tmp_path: Path) -> None:
     study, store = small_study(tmp_path), tmp_path / "store"
     process = start(study, store)
     wait_for_records(store, process)
     workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
     workers[0].kill()
     out, err = process.communicate(timeout=600)
-    assert process.returncode == 1
-    assert "the worker process died" in out
     assert "Traceback" not in err
-    assert "0 failed" in sftlab("run", study, "--store", store).stdout
+    lost = [line for line in out.splitlines() if "the worker process died" in line]
+    assert process.returncode == (1 if lost else 0)
+    assert len(lost) <= 5, "one task, or a run and its four scores"
+    sftlab("run", study, "--store", store)
     assert set(table(study, "scores", store)["status"]) == {"done"}
 
 

@@ -85,7 +85,7 @@ def test_sql_cannot_read_files(done: Path) -> None:
 
 def test_analyse_answers_first(done: Path) -> None:
     lines = sftlab("analyse", done).stdout.splitlines()
-    assert lines[0] == "Which data for which benchmark"
+    assert lines[0] == "Which data for which benchmark?"
     assert len(lines) > 10
 
 

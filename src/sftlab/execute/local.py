@@ -78,17 +78,22 @@ class LocalExecutor:
         for connection in ready:
             assert isinstance(connection, Connection)
             seat = seats[connection]
+            events: tuple[Event | SftlabError, ...]
             try:
-                event = connection.recv()
+                events = (connection.recv(),)
             except (EOFError, ConnectionResetError):
-                event = self._replace(seat, waiting)
-            if isinstance(event, SftlabError):
-                raise event
-            if isinstance(event, Finished | Failed):
-                seat.done.add(event.identity)
-            if isinstance(event, Idle):
-                self._hand_out(seat, waiting)
-            listen(event)
+                events = self._replace(seat, waiting)
+            for event in events:
+                listen(self._taken(event, seat, waiting))
+
+    def _taken(self, event: Event | SftlabError, seat: _Seat, waiting: list[Job]) -> Event:
+        if isinstance(event, SftlabError):
+            raise event
+        if isinstance(event, Finished | Failed):
+            seat.done.add(event.identity)
+        if isinstance(event, Idle):
+            self._hand_out(seat, waiting)
+        return event
 
     def _hand_out(self, seat: _Seat, waiting: list[Job]) -> None:
         job = self._next_for(seat, waiting)
@@ -110,12 +115,13 @@ class LocalExecutor:
                 return job
         return wave[0] if wave else None
 
-    def _replace(self, seat: _Seat, waiting: list[Job]) -> Event:
-        """Put a new worker where one died; the task it was at becomes a failure."""
+    def _replace(self, seat: _Seat, waiting: list[Job]) -> tuple[Event, ...]:
+        """Put a new worker where one died; the task it was at becomes a failure, and with a run all that needs it."""
         assert seat.job is not None
         seat.process.join()
         job, reason = seat.job, f"{WORKER_GONE}, exit code {seat.process.exitcode}"
-        left = [task for task in job.tasks if task.identity not in seat.done]
+        self._store.refresh()
+        left = [task for task in job.tasks if task.identity not in seat.done and not self._store.has(task.identity)]
         fresh = self._sit(seat.index, seat.device)
         seat.process, seat.connection, seat.base = fresh.process, fresh.connection, None
         lost = left[:1] if left and left[0].kind != "train" else left
@@ -124,10 +130,8 @@ class LocalExecutor:
         rest = tuple(task for task in left if task not in lost)
         if rest:
             waiting.insert(0, Job(job.base, job.run, rest, job.wave))
-        self._hand_out(seat, waiting)
-        if not lost:
-            return Idle(seat.index)
-        return Failed(seat.index, lost[0].kind, lost[0].identity, task_subject(lost[0]), reason)
+        failures = (Failed(seat.index, task.kind, task.identity, task_subject(task), reason) for task in lost)
+        return (*failures, Idle(seat.index))
 
     def _sit(self, index: int, device: Device) -> _Seat:
         ours, theirs = self._context.Pipe()
