@@ -8,9 +8,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from sftlab.pocket.files import PocketDesign
 from tests.end_to_end.flow import SMALL, assert_equal_tables, command, sftlab, small_study, table
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def start(study: Path, store: Path) -> subprocess.Popen[str]:
@@ -39,29 +42,50 @@ def kill_everything(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def kill_and_finish(folder: Path, design: PocketDesign, *, kills: int, seed: int) -> None:
-    study = small_study(folder, design)
-    undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
+def kill_and_finish(study: Path, *, kills: int, seed: int) -> None:
+    """Run a study undisturbed, and again killed at random moments; the tables are equal."""
+    undisturbed, disturbed = study.parent / "undisturbed", study.parent / "disturbed"
     sftlab("run", study, "--store", undisturbed)
     chance = random.Random(seed)
     for _ in range(kills):
         process = start(study, disturbed)
         wait_for_records(disturbed, process)
-        time.sleep(chance.uniform(0.5, 6))
+        time.sleep(chance.uniform(0.5, 20 if kills > 1 else 6))
         kill_everything(process)
     sftlab("run", study, "--store", disturbed)
     assert_equal_tables(study, undisturbed, disturbed)
 
 
+def part_of_real_data(folder: Path) -> Path:
+    """Twelve runs of the real-data example, with fewer examples and items."""
+    example = yaml.safe_load((EXAMPLES / "real_data.yaml").read_text())
+    kept = ("gsm8k", "freebaseqa")
+    example["datasets"] = {name: example["datasets"][name] for name in kept}
+    example["evaluation"]["items"] = 12
+    study = folder / "part.yaml"
+    study.write_text(yaml.safe_dump({**example, "seeds": [0], "samples": 48, "validation": 10}))
+    return study
+
+
 def test_killed_study_ends_in_equal_tables(tmp_path: Path) -> None:
-    kill_and_finish(tmp_path, SMALL, kills=1, seed=0)
+    kill_and_finish(small_study(tmp_path), kills=1, seed=0)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_study_killed_three_times_ends_in_equal_tables(tmp_path: Path, seed: int) -> None:
     design = PocketDesign(bases=SMALL.bases, samples=64, items=20)
-    kill_and_finish(tmp_path, design, kills=3, seed=seed)
+    kill_and_finish(small_study(tmp_path, design), kills=3, seed=seed)
+
+
+@pytest.mark.long
+def test_real_data_killed_three_times_ends_in_equal_tables(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFTLAB_SHARED", str(shared))
+    study = part_of_real_data(tmp_path)
+    kill_and_finish(study, kills=3, seed=0)
+    assert table(study, "runs", tmp_path / "disturbed").height == 12
 
 
 def test_interrupt_stops_cleanly_and_the_next_run_goes_on(tmp_path: Path) -> None:
