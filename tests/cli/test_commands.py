@@ -58,13 +58,18 @@ def test_init_writes_a_study_that_can_be_read(tmp_path: Path) -> None:
 
 def test_data_reports_what_is_in_a_file(tmp_path: Path) -> None:
     pocket = load_study(write_pocket_study(tmp_path))
-    rows = [{"question": "a?", "answer": "b"}, {"question": "a?", "answer": "b"}, {"question": "c?", "answer": ""}]
+    rows = [
+        {"question": "a?", "answer": "b " * 300},
+        {"question": "a?", "answer": "b"},
+        {"question": "c?", "answer": ""},
+    ]
     file = tmp_path / "mine.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
     found = json.loads(sftlab("data", file, "--base", pocket.bases[0].model, "--json").stdout)
     assert (found["num_rows"], found["num_usable"]) == (4, 2)
     assert sum(one["count"] for one in found["broken"]) == 2
     assert found["tokens"]["response"]["n"] == 2
+    assert [one["count"] for one in found["findings"] if one["kind"].startswith("longer than 256 tokens")] == [1]
     assert "2 of 4 records are usable" in sftlab("data", file).stdout
 
 

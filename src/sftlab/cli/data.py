@@ -1,7 +1,7 @@
 """`sftlab data`: what is in a dataset."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,6 +10,9 @@ from sftlab.cli.options import AsJson
 if TYPE_CHECKING:
     from sftlab.data.example import Dataset
     from sftlab.data.summary import DataSummary, Finding, Spread, TokenLengths
+
+OVERFLOWS: tuple[Literal["truncate"], Literal["drop"]] = ("truncate", "drop")
+EXCERPTS = 3
 
 
 def data(  # noqa: PLR0913 - each is an option of the command line
@@ -38,31 +41,49 @@ def data(  # noqa: PLR0913 - each is an option of the command line
     dataset = read_dataset(ref, name=file.name.split(".")[0])
     summary = summarise(dataset)
     if base is not None:
-        summary = replace(summary, tokens=_token_lengths(dataset, base, max_tokens))
+        lengths, too_long = _under_base(dataset, base, max_tokens)
+        summary = replace(summary, tokens=lengths, findings=(*summary.findings, *too_long))
     if as_json:
         print_json(asdict(summary))
     else:
         _print(summary)
 
 
-def _token_lengths(dataset: "Dataset", base: str, max_tokens: int) -> "TokenLengths":
+def _under_base(dataset: "Dataset", base: str, max_tokens: int) -> tuple["TokenLengths", tuple["Finding", ...]]:
+    """Lengths in the base's tokens as they would be trained on, and the examples that are cut to fit."""
     import tempfile
 
-    from sftlab.data.summary import TokenLengths, spread
+    from sftlab.data.summary import Excerpt, Finding, TokenLengths, spread
+    from sftlab.errors import DataError
     from sftlab.lm.base import load_tokenizer
     from sftlab.lm.encoding import EncodingRecipe, encode_examples
     from sftlab.study.declaration import BaseRef
 
     folder = Path(base)
     ref = BaseRef(name=folder.name, model=str(folder.resolve()) if folder.is_dir() else base)
-    recipe = EncodingRecipe(max_tokens=max_tokens, overflow="truncate")
+    tokenizer = load_tokenizer(ref)
     with tempfile.TemporaryDirectory() as tokens:
-        encoded = encode_examples(dataset.examples, load_tokenizer(ref), recipe=recipe, folder=Path(tokens))
-        return TokenLengths(
-            base=ref.name,
-            prompt=spread([int(count) for count in encoded.prompt_tokens]),
-            response=spread([int(count) for count in encoded.response_tokens]),
+        cut, dropped = (
+            encode_examples(
+                dataset.examples,
+                tokenizer,
+                recipe=EncodingRecipe(max_tokens=max_tokens, overflow=overflow),
+                folder=Path(tokens),
+            )
+            for overflow in OVERFLOWS
         )
+        if len(cut) == 0:
+            raise DataError(f"no example of {dataset.name} has a response within {max_tokens} tokens of {ref.name}")
+        limit = min(max_tokens, tokenizer.context_length)
+        excerpts = tuple(Excerpt(one.index, one.reason) for one in dropped.dropped[:EXCERPTS])
+        kind = f"longer than {limit} tokens of {ref.name}: cut or dropped, as the study says"
+        too_long = (Finding(kind, len(dropped.dropped), excerpts),) if dropped.dropped else ()
+        lengths = TokenLengths(
+            base=ref.name,
+            prompt=spread([int(count) for count in cut.prompt_tokens]),
+            response=spread([int(count) for count in cut.response_tokens]),
+        )
+    return lengths, too_long
 
 
 def _print(summary: "DataSummary") -> None:
@@ -72,8 +93,8 @@ def _print(summary: "DataSummary") -> None:
     print_line(f"multi-turn: {summary.num_multi_turn}; with a system message: {summary.num_with_system}")
     rows = [_row("prompt, bytes", summary.prompt_bytes), _row("response, bytes", summary.response_bytes)]
     if summary.tokens is not None:
-        rows.append(_row(f"prompt, tokens of {summary.tokens.base}", summary.tokens.prompt))
-        rows.append(_row(f"response, tokens of {summary.tokens.base}", summary.tokens.response))
+        rows.append(_row(f"prompt, tokens of {summary.tokens.base}, cut to fit", summary.tokens.prompt))
+        rows.append(_row(f"response, tokens of {summary.tokens.base}, cut to fit", summary.tokens.response))
     print_columns(("length of", "median", "mean", "longest", "total", "n"), rows)
     _print_findings("broken rows (left out)", summary.broken)
     _print_findings("worth a look (kept)", summary.findings)
@@ -86,7 +107,7 @@ def _row(name: str, spread: "Spread") -> tuple[str, str, str, str, str, str]:
 def _print_findings(title: str, findings: tuple["Finding", ...]) -> None:
     from sftlab.cli.printing import print_line
 
-    print_line(f"{title}: {'none' if not findings else ''}")
+    print_line(f"{title}:{'' if findings else ' none'}")
     for finding in findings:
         print_line(f"  {finding.count} x {finding.kind}")
         for excerpt in finding.excerpts:
