@@ -47,7 +47,8 @@ def test_overall_sentence_names_every_winner(planted_analysis):
 def test_sentence_carries_value_interval_and_n(planted_analysis):
     first = only(planted_analysis.ranking, benchmark="arithmetic_test", population=LIKE_THESE, rank=1)
     (sentence,) = planted_analysis.sentences("data", benchmark="arithmetic_test")
-    assert f"{first['gain']:+.3g} bits per byte [{first['ci_low']:+.3g}, {first['ci_high']:+.3g}]" in sentence
+    assert f"{first['gain']:+.3g} bits per byte for the bases tried [" in sentence
+    assert f"for new ones like these [{first['ci_low']:+.3g}, {first['ci_high']:+.3g}]" in sentence
     assert "n = 4 base families" in sentence
     assert "surely better than" in sentence
 
@@ -342,5 +343,5 @@ def test_json_form_is_strict_and_complete(planted_analysis):
 def test_lines_answer_which_data_first(planted_analysis):
     lines = answer_lines(planted_analysis)
     assert lines[0] == "Which data for which benchmark?"
-    assert lines[1].startswith("  Which data: surely best")
+    assert lines[1].startswith("  Which data, for the bases tried: surely best")
     assert len([line for line in lines if not line.startswith("  ")]) == 5

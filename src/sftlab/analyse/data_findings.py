@@ -144,7 +144,7 @@ def _own(contest: Contest) -> str:
     top = contest.top
     if top["ci_low"] is None:
         return ", too small to tell whether it helps at all"
-    where = "there" if contest.population == LIKE_THESE else "at all"
+    where = "there" if _of_the_tried(contest) else "at all"
     return f", whether it helps {where} cannot be told" if spans_zero(top) else ""
 
 
@@ -186,15 +186,22 @@ def _population(contest: Contest, gain_set: GainSet) -> str:
     )
     if contest.population == LIKE_THESE:
         plural = "base families" if contest.units == "base family" else "bases of one family"
-        return f"Intervals speak of new bases and items like these ({contest.top['n']} {plural}). {tests}"
-    seeds = gain_set.seed_variance[1]
-    scope = (
-        f"from paired items and repeated seeds (spread {signed(gain_set.seed_variance[0] ** 0.5).lstrip('+')}): "
-        "they speak of this base only"
-        if seeds
-        else "from paired items alone, as no seed was repeated: they speak of this base only, and of these very models"
-    )
-    return f"With a single base, intervals come {scope}. {tests}"
+        return (
+            f"Intervals for new ones speak of bases and items like these ({contest.top['n']} {plural}); those for the "
+            f"bases tried come {_source(gain_set, 'these bases')}. {tests}"
+        )
+    return f"With a single base, intervals come {_source(gain_set, 'this base')}. {tests}"
+
+
+def _source(gain_set: GainSet, tried: str) -> str:
+    """Where intervals of the very bases tried come from, and so whom they speak of."""
+    variance, df = gain_set.seed_variance
+    if df > 0:
+        return (
+            f"from paired items and repeated seeds (spread {signed(variance**0.5).lstrip('+')}): "
+            f"they speak of {tried} only"
+        )
+    return f"from paired items alone, as no seed was repeated: they speak of {tried} only, and of these very models"
 
 
 def _effect(contest: Contest) -> Effect:

@@ -3,6 +3,7 @@
 Axes: R runs, I items, U units. A unit is a family of bases (a base, where all are of one family).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -151,17 +152,26 @@ class GainSet:
         return self.weights(mask_R & in_shared) - self.weights(other_R & in_shared)
 
     def item_part(self, weight_R: Reals) -> VariancePart | None:
-        """Sampling variance of a weighted sum of gains over the choice of items, paired; None for fewer than two items.
+        """Sampling variance of a weighted sum of gains over the choice of items, paired by item.
 
-        Where items are right or wrong it is at least that of Bonett & Price (2012) with no item changed.
+        None where any of the runs was compared on fewer than two items: of a base that fits one item, the residual is 0
+        and its gain would count as known exactly. Degrees of freedom are those of the run with the fewest. Where items
+        are right or wrong the variance is at least that of Bonett & Price (2012) with no item changed.
         """
-        items = self.items_of(weight_R)
-        if self.pull is None or items < 2:
+        if self.pull is None:
             return None
         used = np.flatnonzero(weight_R)
-        pull_I = weight_R[used] @ np.nan_to_num(self.pull[used])
-        variance = items / (items - 1) * float(pull_I @ pull_I)
-        return VariancePart(max(variance, 2 / (items + 2) ** 2) if self.binary else variance, items - 1)
+        weight_U, pull_UI = weight_R[used], self.pull[used]
+        items_U = np.count_nonzero(~np.isnan(pull_UI), axis=1)
+        fewest = int(items_U.min())
+        if fewest < 2:
+            return None
+        pull_I = (weight_U * np.sqrt(items_U / (items_U - 1))) @ np.nan_to_num(pull_UI)
+        variance = float(pull_I @ pull_I)
+        if self.binary:
+            least_U = weight_U * math.sqrt(2) / (items_U + 2)
+            variance = max(variance, float(least_U[weight_U > 0].sum() ** 2), float(least_U[weight_U < 0].sum() ** 2))
+        return VariancePart(variance, fewest - 1)
 
     def items_of(self, weight_R: Reals) -> int:
         """Number of items that at least one of the runs in a weighted sum was compared on."""
