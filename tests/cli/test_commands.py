@@ -48,12 +48,13 @@ def test_init_writes_a_study_that_can_be_read(tmp_path: Path) -> None:
     base, data = pocket.bases[0].model, next(iter(pocket.datasets.values())).path
     assert data is not None
     out = tmp_path / "deep" / "mine.yaml"
-    sftlab("init", out, "--base", base, "--data", data, "--benchmark", "gsm8k")
+    sftlab("init", out, "--base", base, "--data", data, "--benchmark", tmp_path / "pocket" / "bench" / "facts.jsonl")
     study = load_study(out)
     assert study.study == "mine"
     assert study.bases[0].model == base
-    assert [benchmark.name for benchmark in study.evaluation.benchmarks] == ["gsm8k"]
+    assert [benchmark.name for benchmark in study.evaluation.benchmarks] == ["facts"]
     assert "exists already" in sftlab("init", out, code=2).stderr
+    assert json.loads(sftlab("plan", out, "--json", "--store", tmp_path / "store").stdout)["cells"]["runs"]["held"] == 0
 
 
 def test_data_reports_what_is_in_a_file(tmp_path: Path) -> None:

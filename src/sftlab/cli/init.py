@@ -8,6 +8,9 @@ import typer
 
 from sftlab.cli.options import AsJson
 
+DEFAULT_SAMPLES = 1000
+VALIDATION, SEEDS = 0.05, (0, 1)
+
 
 def init(
     out: Annotated[Path, typer.Argument(help="the study file to write")] = Path("study.yaml"),
@@ -23,6 +26,7 @@ def init(
 
     from sftlab.cli.printing import print_json, print_line
     from sftlab.errors import StudyError
+    from sftlab.plan.quick_study import benchmark_entry
     from sftlab.study.reading import load_study
 
     if out.exists():
@@ -36,9 +40,12 @@ def init(
     datasets = {path.name.split(".")[0]: relative(path) for path in data or [Path("data/my_data.jsonl")]}
     source = files("sftlab.cli").joinpath("study.yaml.j2").read_text(encoding="utf-8")
     text = Environment(trim_blocks=True, lstrip_blocks=True, autoescape=False).from_string(source)
+    benchmarks = [benchmark_entry(text, here) for text in benchmark or ()]
+    samples = min([DEFAULT_SAMPLES, *(_drawable(path) for path in data or ())])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(
-        text.render(name=out.stem, bases=bases, datasets=datasets, benchmarks=benchmark or []), encoding="utf-8"
+        text.render(name=out.stem, bases=bases, datasets=datasets, benchmarks=benchmarks, samples=samples),
+        encoding="utf-8",
     )
     if base and data:
         load_study(out)
@@ -46,3 +53,13 @@ def init(
         print_json({"study": str(out)})
     else:
         print_line(f"wrote {out}; next: `sftlab plan {out}`, then `sftlab run {out}`")
+
+
+def _drawable(path: Path) -> int:
+    """Examples of a file that every seed of the written study can draw."""
+    from sftlab.data.reading import read_dataset
+    from sftlab.data.sampling import split_held_out
+    from sftlab.study.declaration import DatasetRef
+
+    dataset = read_dataset(DatasetRef(path=str(path.resolve())), name=path.name.split(".")[0])
+    return min(len(split_held_out(dataset, share=VALIDATION, seed=seed).pool) for seed in SEEDS)

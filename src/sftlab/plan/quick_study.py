@@ -63,7 +63,7 @@ def write_quick_study(
         "evaluation": {
             "benchmarks": [
                 *({"name": f"{name}-heldout", "data": f"{folder.name}/{name}-heldout.jsonl"} for name in datasets),
-                *(_benchmark(name, here) for name in settings.benchmarks),
+                *(benchmark_entry(name, here) for name in settings.benchmarks),
             ],
             "items": settings.held_out,
             **({"benchmarks_dir": str(settings.benchmarks_dir.resolve())} if settings.benchmarks_dir else {}),
@@ -111,8 +111,8 @@ def _base_name(base: str) -> str:
     return Path(base).expanduser().resolve().name if Path(base).expanduser().is_dir() else base.rsplit("/", 1)[-1]
 
 
-def _benchmark(text: str, folder: Path) -> object:
-    """A shipped name as it is; a task file, or a prompt/answer file, by its path."""
+def benchmark_entry(text: str, folder: Path) -> object:
+    """How a study file in `folder` names a benchmark: by shipped name, or a task or prompt/answer file by its path."""
     path = Path(text)
     if not path.is_file():
         return text
