@@ -42,7 +42,7 @@ def kill_everything(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def kill_and_finish(study: Path, *, kills: int, seed: int) -> None:
+def check_tables_after_kills(study: Path, *, kills: int, seed: int) -> None:
     """Run a study undisturbed, and again killed at random moments; the tables are equal."""
     undisturbed, disturbed = study.parent / "undisturbed", study.parent / "disturbed"
     sftlab("run", study, "--store", undisturbed)
@@ -68,14 +68,14 @@ def part_of_real_data(folder: Path) -> Path:
 
 
 def test_killed_study_ends_in_equal_tables(tmp_path: Path) -> None:
-    kill_and_finish(small_study(tmp_path), kills=1, seed=0)
+    check_tables_after_kills(small_study(tmp_path), kills=1, seed=0)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_study_killed_three_times_ends_in_equal_tables(tmp_path: Path, seed: int) -> None:
     design = PocketDesign(bases=SMALL.bases, samples=64, items=20)
-    kill_and_finish(small_study(tmp_path, design), kills=3, seed=seed)
+    check_tables_after_kills(small_study(tmp_path, design), kills=3, seed=seed)
 
 
 @pytest.mark.long
@@ -84,7 +84,7 @@ def test_real_data_killed_three_times_ends_in_equal_tables(
 ) -> None:
     monkeypatch.setenv("SFTLAB_SHARED", str(shared))
     study = part_of_real_data(tmp_path)
-    kill_and_finish(study, kills=3, seed=0)
+    check_tables_after_kills(study, kills=3, seed=0)
     assert table(study, "runs", tmp_path / "disturbed").height == 12
 
 
