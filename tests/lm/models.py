@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from tokenizers.models import BPE, WordLevel
-from tokenizers.trainers import BpeTrainer
+from tokenizers.models import BPE, Unigram, WordLevel
+from tokenizers.trainers import BpeTrainer, UnigramTrainer
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -79,13 +79,35 @@ def character_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def unigram_tokenizer() -> PreTrainedTokenizerFast:
+    """SentencePiece's kind: pieces chosen by likelihood, spaces a visible mark, a padding token of its own."""
+    tokenizer = Tokenizer(Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    specials = ["<unk>", "<pad>", *SPECIAL]
+    alphabet = sorted({character for text in corpus() for character in text})
+    trainer = UnigramTrainer(
+        vocab_size=150, special_tokens=specials, unk_token="<unk>", initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    _put_in_front(tokenizer, "<s>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+    )
+
+
 def _put_in_front(tokenizer: Tokenizer, token: str) -> None:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{token} $A", special_tokens=[(token, tokenizer.token_to_id(token))]
     )
 
 
-TOKENIZERS = {"byte_level": byte_level_tokenizer, "metaspace": metaspace_tokenizer, "character": character_tokenizer}
+TOKENIZERS = {
+    "byte_level": byte_level_tokenizer,
+    "metaspace": metaspace_tokenizer,
+    "unigram": unigram_tokenizer,
+    "character": character_tokenizer,
+}
 
 
 def tiny_model(kind: str, *, vocabulary: int, positions: int = 256) -> torch.nn.Module:

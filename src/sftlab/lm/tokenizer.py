@@ -108,9 +108,11 @@ class BaseTokenizer:
 
         content = json.loads(self._backend_text)
         content.update(post_processor=None, truncation=None, padding=None)
+        nonce = secrets.token_hex(8)
+        self._hidden = _special_pieces(content["model"], self.special_tokens)
+        _hide_pieces(content, self._hidden, nonce)
         self._backend = Tokenizer.from_str(json.dumps(content))
         self._backend.encode_special_tokens = True
-        nonce = secrets.token_hex(8)
         self._eos_marker = f"\ue000{nonce}e\ue001"
         self._markers = {text: f"\ue000{nonce}{number}\ue001" for number, text in enumerate(self.special_tokens)}
         flags = {token.content: token for token in self.tokenizer.added_tokens_decoder.values()}
@@ -141,7 +143,9 @@ class BaseTokenizer:
     @property
     def digest(self) -> str:
         """SHA-256 of everything that decides which ids a text becomes."""
-        parts = [self._backend_text, self.eos_id, self.bos_id, self.tokenizer.chat_template]
+        parts: list[object] = [self._backend_text, self.eos_id, self.bos_id, self.tokenizer.chat_template]
+        if self._hidden:
+            parts.append(self._hidden)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def encode(self, rendered: Sequence[Sequence[Segment]]) -> list[Tokens]:
@@ -203,6 +207,26 @@ def _overlaps(spans: NDArray[np.int64], flags_C: NDArray[np.bool_]) -> NDArray[n
     counts = np.concatenate([[0], np.cumsum(flags_C)])
     overlapping: NDArray[np.bool_] = counts[spans[:, 1]] > counts[spans[:, 0]]
     return overlapping
+
+
+def _special_pieces(model: dict[str, Any], special_tokens: dict[str, int]) -> list[str]:
+    """Special tokens that the model itself would find in ordinary text, because it looks whole pieces up."""
+    if model.get("type") == "BPE" and not model.get("ignore_merges"):
+        return []
+    vocabulary = model["vocab"]
+    pieces = set(vocabulary) if isinstance(vocabulary, dict) else {piece for piece, _ in vocabulary}
+    return sorted(pieces & set(special_tokens) - {model.get("unk_token")})
+
+
+def _hide_pieces(content: dict[str, Any], pieces: list[str], nonce: str) -> None:
+    """Give pieces of a serialised tokenizer's model names that no text holds; their ids stay taken."""
+    names = {piece: f"\ue000{nonce}h{number}\ue001" for number, piece in enumerate(pieces)}
+    model = content["model"]
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {names.get(piece, piece): number for piece, number in model["vocab"].items()}
+    else:
+        model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] not in names]
 
 
 def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
