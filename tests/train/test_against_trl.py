@@ -1,100 +1,227 @@
-"""Losses of every step and the final weights against TRL's SFTTrainer on the same ids in the same order."""
+"""Losses, gradient norms and rates of every step, and the final weights, against TRL's SFTTrainer and PEFT.
 
+The cases of tokenizers, methods, schedules, accumulation, left-over batches and turns cover every pair of values.
+"""
+
+import itertools
+import random
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-import numpy as np
+import peft
 import pytest
 import torch
 
+from sftlab.data.example import Example, Turn
 from sftlab.lm.adapters import inject_lora
-from sftlab.train.order import epoch_batches
-from tests.lm.models import MODELS, load
-from tests.train.runs import LORA, data, spec, train
+from sftlab.lm.base import LoadedBase, load_base
+from sftlab.lm.encoding import EncodedExamples, EncodingRecipe, encode_examples
+from sftlab.study.declaration import BaseRef, Precision
+from sftlab.study.methods import Full, Lora
+from sftlab.study.run import RunSpec
+from sftlab.train import RunData
+from tests.lm.models import CHATML, MODELS, TOKENIZERS, WORDS, byte_level_tokenizer, examples, load, tiny_model
+from tests.train.runs import FULL, LORA, data, spec, train
+from tests.train.witness import TrlOptions, masked_rows, trl_run
 
-STEPS = 12
+TOKENIZERS_TRAINED = {
+    **TOKENIZERS,
+    "byte_level": lambda: byte_level_tokenizer(pad_token="<s>"),
+    "pad_is_eos": lambda: byte_level_tokenizer(pad_token="</s>"),
+}
+WITH_TURNS = "{% if bos_token %}{{ bos_token }}{% endif %}" + CHATML.replace(
+    "{{ message.content }}<|im_end|>",
+    "{% if message.role == 'assistant' %}{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
+    "{% else %}{{ message.content }}<|im_end|>{% endif %}",
+)
 
 
-def _rows_in_order(given, run) -> list[dict[str, list[int]]]:
-    rows = []
-    for epoch in range(1, run.epochs + 1):
-        batches = epoch_batches(given, batch_size=run.method.batch_size, seed=run.seeds.order, epoch=epoch)
-        for number in np.concatenate(batches):
-            span = slice(given.offsets[number], given.offsets[number + 1])
-            ids = given.ids[span].tolist()
-            labels = [token if learned else -100 for token, learned in zip(ids, given.learned[span], strict=True)]
-            rows.append({"input_ids": ids, "labels": labels})
-    return rows
+@dataclass(frozen=True)
+class Case:
+    tokenizer: str
+    method: str
+    schedule: str
+    accumulation: int
+    left_over: int
+    turns: int
+
+    def __str__(self) -> str:
+        return "-".join(str(value) for value in astuple(self))
 
 
-def _trl_losses(base, model, given, run, folder: Path) -> list[float]:
+CASES = [
+    Case("byte_level", "full", "constant", 1, 0, 1),
+    Case("byte_level", "lora", "cosine", 4, 5, 3),
+    Case("pad_is_eos", "lora", "constant", 1, 5, 3),
+    Case("pad_is_eos", "full", "cosine", 4, 0, 1),
+    Case("metaspace", "full", "cosine", 1, 5, 1),
+    Case("metaspace", "lora", "constant", 4, 0, 3),
+    Case("unigram", "lora", "cosine", 1, 0, 1),
+    Case("unigram", "full", "constant", 4, 5, 3),
+    Case("character", "full", "constant", 4, 5, 3),
+    Case("character", "lora", "cosine", 1, 0, 1),
+]
+LEGAL = [set(TOKENIZERS_TRAINED), {"full", "lora"}, {"constant", "cosine"}, {1, 4}, {0, 5}, {1, 3}]
+
+
+def test_cases_cover_every_pair_of_values():
+    for one, other in itertools.combinations(range(len(fields(Case))), 2):
+        tried = {(astuple(case)[one], astuple(case)[other]) for case in CASES}
+        assert tried == set(itertools.product(LEGAL[one], LEGAL[other]))
+
+
+def conversations(count: int, turns: int, *, seed: int = 0) -> list[Example]:
+    """Conversations of one to `turns` questions and answers, every third with a system text if `turns` > 1."""
+    generator = random.Random(seed)
+
+    def words(most: int) -> str:
+        return " ".join(generator.choices(WORDS, k=generator.randint(1, most)))
+
+    made = []
+    for index in range(count):
+        said = [Turn("system", words(4) + ".")] if turns > 1 and index % 3 == 0 else []
+        for _ in range(generator.randint(1, turns)):
+            said += [Turn("user", words(6) + "?"), Turn("assistant", words(6) + ".")]
+        made.append(Example(tuple(said), index))
+    return made
+
+
+@pytest.fixture(scope="module")
+def base_of(tmp_path_factory):
+    """A Llama with one of the tokenizers, read anew from its folder at every call."""
+    folder = tmp_path_factory.mktemp("witnessed")
+
+    def read(kind: str) -> LoadedBase:
+        target = folder / kind
+        if not target.is_dir():
+            tokenizer = TOKENIZERS_TRAINED[kind]()
+            tokenizer.chat_template = WITH_TURNS
+            model = tiny_model("llama", vocabulary=len(tokenizer), positions=512)
+            model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
+            model.config.pad_token_id = tokenizer.pad_token_id
+            model.save_pretrained(target)
+            tokenizer.save_pretrained(target)
+        return load_base(BaseRef(name=kind, model=str(target)), device="cpu", precision=Precision())
+
+    return read
+
+
+def assert_equals_trl(
+    bases: tuple[LoadedBase, LoadedBase], given: RunData, run: RunSpec, folder: Path, **options
+) -> None:
+    """Train the first base here and the second, as it was, with TRL; all that is seen of both must agree."""
+    base, reference = bases
+    model = _trainable(base, reference, run, folder)
+    ours = train(base, run, given, folder, max_micro_tokens=100)
+    theirs = trl_run(reference, model, given.train, run, TrlOptions(folder, **options))
+    rows = ours.rows["losses"]
+    assert rows["loss"].to_list() == pytest.approx(theirs.losses, rel=1e-4)
+    assert rows["grad_norm"].to_list() == pytest.approx(theirs.grad_norms, rel=1e-3)
+    assert rows["learning_rate"].to_list() == pytest.approx(theirs.rates, rel=1e-9, abs=1e-12)
+    if isinstance(run.method, Lora):
+        model.merge_and_unload()
+    moved = 0.0
+    for name, weight in base.weights().items():
+        assert torch.allclose(weight, reference.weights()[name], rtol=0.0, atol=1e-5), name
+        moved = max(moved, float((weight - base.pristine[name]).abs().max()))
+    assert moved > 1e-3
+
+
+def _trainable(base: LoadedBase, reference: LoadedBase, run: RunSpec, folder: Path) -> torch.nn.Module:
+    if isinstance(run.method, Full):
+        return reference.model.requires_grad_(True)
+    start = inject_lora(base.model, run.method, seed=run.seeds.init, base_model="tiny")
+    (folder / "start").mkdir()
+    start.save(folder / "start")
+    start.unload()
+    return peft.PeftModel.from_pretrained(reference.model, folder / "start", is_trainable=True)
+
+
+def _encoded(base: LoadedBase, made: list[Example], folder: Path, **recipe) -> EncodedExamples:
+    return encode_examples(made, base, recipe=EncodingRecipe(**recipe), folder=folder / "tokens")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_run_equals_trl(case, base_of, tmp_path):
+    base = base_of(case.tokenizer)
+    made = conversations(16 + case.left_over, case.turns)
+    given = RunData(*(_encoded(base, part, tmp_path, template="question_answer") for part in (made, [])))
+    run = spec(
+        method=FULL if case.method == "full" else LORA,
+        schedule=case.schedule,
+        warmup_steps=2 if case.schedule == "cosine" else 0,
+        template="question_answer",
+    )
+    options = {
+        "accumulation": case.accumulation,
+        "mask": "assistant_masks" if case.turns > 1 else "completion_mask",
+    }
+    assert_equals_trl((base, base_of(case.tokenizer)), given, run, tmp_path, **options)
+
+
+@pytest.mark.parametrize(("method", "schedule"), [(FULL, "linear"), (LORA, "constant")], ids=["full", "lora"])
+@pytest.mark.parametrize("kind", [kind for kind in MODELS if kind != "llama"])
+def test_run_of_another_architecture_equals_trl(kind, method, schedule, bases, tmp_path):
+    base = load(bases, kind)
+    given = data(base, tmp_path, count=20)
+    run = spec(method=method, schedule=schedule)
+    assert_equals_trl((base, load(bases, kind)), given, run, tmp_path, accumulation=2)
+
+
+def test_decayed_and_clipped_run_equals_trl(base_of, tmp_path):
+    base = base_of("metaspace")
+    given = data(base, tmp_path, count=20, template="question_answer")
+    method = LORA.model_copy(update={"weight_decay": 0.1, "max_grad_norm": 0.05})
+    run = spec(method=method, template="question_answer")
+    assert_equals_trl((base, base_of("metaspace")), given, run, tmp_path, accumulation=2)
+
+
+def _prepared_by_trl(base: LoadedBase, rows: list[dict], folder: Path, **options) -> list[dict[str, list[int]]]:
     import datasets
     import trl
-    from torch.utils.data import SequentialSampler
 
-    class Recorded(trl.SFTTrainer):
-        parts: list[float]
-
-        def _get_train_sampler(self, dataset=None):
-            return SequentialSampler(dataset if dataset is not None else self.train_dataset)
-
-        def training_step(self, *args, **kwargs):
-            loss = super().training_step(*args, **kwargs)
-            self.parts.append(float(loss))
-            return loss
-
-    accumulation = 2
-    base.tokenizer.pad_token = base.tokenizer.eos_token
-    schedule = {"constant": "constant_with_warmup"}.get(run.schedule, run.schedule)
     arguments = trl.SFTConfig(
-        output_dir=str(folder), use_cpu=True, bf16=False, report_to="none", save_strategy="no", logging_steps=1,
-        num_train_epochs=1, per_device_train_batch_size=run.method.batch_size // accumulation,
-        gradient_accumulation_steps=accumulation, learning_rate=run.learning_rate, lr_scheduler_type=schedule,
-        warmup_steps=run.warmup_steps, weight_decay=0.0, max_grad_norm=run.method.max_grad_norm, loss_type="nll",
-        gradient_checkpointing=False, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}, disable_tqdm=True,
-    )  # fmt: skip
-    trainer = Recorded(
-        model=model,
+        output_dir=str(folder), use_cpu=True, bf16=False, report_to="none", max_length=None, **options
+    )
+    trainer = trl.SFTTrainer(
+        model=base.model,
         args=arguments,
-        train_dataset=datasets.Dataset.from_list(_rows_in_order(given, run)),
+        train_dataset=datasets.Dataset.from_list(rows),
         processing_class=base.tokenizer,
     )
-    trainer.parts = []
-    trainer.train()
-    return [sum(trainer.parts[step : step + accumulation]) for step in range(0, len(trainer.parts), accumulation)]
+    return [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in trainer.train_dataset]
 
 
-@pytest.mark.parametrize(("kind", "schedule"), [("llama", "cosine"), ("gpt2", "linear"), ("neox", "constant")])
-def test_full_run_equals_trl(kind, schedule, bases, tmp_path):
-    base = load(bases, kind)
-    given = data(base, tmp_path)
-    run = spec(schedule=schedule)
-    ours = train(base, run, given, tmp_path, max_micro_tokens=100)
-    reference = load(bases, kind)
-    reference.model.requires_grad_(True)
-    theirs = _trl_losses(reference, reference.model, given.train, run, tmp_path)
-    assert ours.rows["losses"]["loss"].to_list() == pytest.approx(theirs, rel=1e-4)
-    assert len(theirs) == STEPS
-    for name, weight in base.weights().items():
-        assert torch.allclose(weight, reference.weights()[name], atol=1e-5), name
+def _prepared_here(encoded: EncodedExamples) -> list[dict[str, list[int]]]:
+    rows = masked_rows(encoded, "learned")
+    return [
+        {
+            "input_ids": row["input_ids"],
+            "labels": [
+                token if learned else -100 for token, learned in zip(row["input_ids"], row["learned"], strict=True)
+            ],
+        }
+        for row in rows
+    ]
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_lora_run_equals_trl_with_peft(kind, bases, tmp_path):
-    import peft
+@pytest.mark.parametrize("kind", TOKENIZERS_TRAINED)
+def test_tokens_and_labels_of_prompt_and_completion_are_those_of_trl(kind, base_of, tmp_path):
+    base = base_of(kind)
+    made = examples(8)
+    rows = [
+        {"prompt": f"###Question: {question.content}\n###Answer: ", "completion": answer.content}
+        for question, answer in (example.turns for example in made)
+    ]
+    ours = _prepared_here(_encoded(base, made, tmp_path, template="question_answer"))
+    assert ours == _prepared_by_trl(base, rows, tmp_path)
 
-    base = load(bases, kind)
-    given = data(base, tmp_path)
-    run = spec(method=LORA)
-    start = inject_lora(base.model, LORA, seed=run.seeds.init, base_model="tiny")
-    (tmp_path / "start").mkdir()
-    start.save(tmp_path / "start")
-    start.unload()
-    ours = train(base, run, given, tmp_path)
-    reference = load(bases, kind)
-    model = peft.PeftModel.from_pretrained(reference.model, tmp_path / "start", is_trainable=True)
-    theirs = _trl_losses(reference, model, given.train, run, tmp_path)
-    assert ours.rows["losses"]["loss"].to_list() == pytest.approx(theirs, rel=1e-4)
-    merged = model.merge_and_unload()
-    for name, weight in merged.named_parameters():
-        assert torch.allclose(base.weights()[name], weight, atol=1e-5), name
-    assert ours.result["loss_last"] < ours.result["loss_first"]
+
+@pytest.mark.parametrize("kind", TOKENIZERS_TRAINED)
+def test_tokens_and_labels_of_conversations_are_those_of_trl(kind, base_of, tmp_path):
+    base = base_of(kind)
+    made = conversations(8, 3)
+    rows = [{"messages": [{"role": turn.role, "content": turn.content} for turn in example.turns]} for example in made]
+    ours = _prepared_here(_encoded(base, made, tmp_path, template="chat"))
+    theirs = _prepared_by_trl(base, rows, tmp_path, assistant_only_loss=True)
+    assert ours == theirs

@@ -1,0 +1,115 @@
+"""A run by TRL's SFTTrainer on our ids, in our order: masking, batching, loss, schedule and optimizer are TRL's."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+
+from sftlab.lm.base import LoadedBase
+from sftlab.lm.encoding import EncodedExamples
+from sftlab.study.run import RunSpec
+from sftlab.train.order import epoch_batches
+
+SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
+
+
+@dataclass(frozen=True)
+class WitnessedSteps:
+    """Of every optimizer step: its loss, the norm of its gradient before clipping, its learning rate."""
+
+    losses: list[float]
+    grad_norms: list[float]
+    rates: list[float]
+
+
+@dataclass(frozen=True)
+class TrlOptions:
+    """Passes of an optimizer step, the name of the mask of learned tokens, and a folder TRL may write to."""
+
+    folder: Path
+    accumulation: int = 1
+    mask: str = "completion_mask"
+
+
+class EpochOrders(Sampler):
+    """A given order of the examples for every epoch, in turn."""
+
+    def __init__(self, orders: list[list[int]]) -> None:
+        self.orders = orders
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.orders[0])
+
+    def __iter__(self):
+        self.epoch += 1
+        return iter(self.orders[self.epoch - 1])
+
+
+def masked_rows(encoded: EncodedExamples, mask: str) -> datasets.Dataset:
+    """Examples as TRL takes them when they are tokenised already: ids, and a mask of 1 where a token is learned."""
+    spans = [slice(start, end) for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)]
+    return datasets.Dataset.from_list(
+        [{"input_ids": encoded.ids[span].tolist(), mask: encoded.learned[span].astype(int).tolist()} for span in spans]
+    )
+
+
+def trl_run(
+    base: LoadedBase, model: torch.nn.Module, encoded: EncodedExamples, run: RunSpec, options: TrlOptions
+) -> WitnessedSteps:
+    """Train `model` in place, in passes of batch_size / accumulation examples, and return what every step was."""
+    import trl
+
+    orders = [
+        np.concatenate(
+            epoch_batches(encoded, batch_size=run.method.batch_size, seed=run.seeds.order, epoch=epoch)
+        ).tolist()
+        for epoch in range(1, run.epochs + 1)
+    ]
+
+    class InOrder(trl.SFTTrainer):
+        def _get_train_sampler(self, *_):
+            return EpochOrders(orders)
+
+        def training_step(self, *args, **kwargs):
+            loss = super().training_step(*args, **kwargs)
+            parts[self.state.global_step].append(float(loss))
+            return loss
+
+    parts: dict[int, list[float]] = defaultdict(list)
+    arguments = trl.SFTConfig(
+        output_dir=str(options.folder),
+        use_cpu=True,
+        bf16=False,
+        report_to="none",
+        disable_tqdm=True,
+        save_strategy="no",
+        logging_steps=1,
+        num_train_epochs=run.epochs,
+        per_device_train_batch_size=run.method.batch_size // options.accumulation,
+        gradient_accumulation_steps=options.accumulation,
+        learning_rate=run.learning_rate,
+        lr_scheduler_type=SCHEDULES[run.schedule],
+        warmup_steps=run.warmup_steps,
+        weight_decay=run.method.weight_decay,
+        max_grad_norm=run.method.max_grad_norm,
+        loss_type="nll",
+        completion_only_loss=True,
+        gradient_checkpointing=False,
+        max_length=None,
+    )
+    trainer = InOrder(
+        model=model, args=arguments, train_dataset=masked_rows(encoded, options.mask), processing_class=base.tokenizer
+    )
+    trainer.train()
+    logged = [row for row in trainer.state.log_history if "grad_norm" in row]
+    assert len(logged) == len(parts) == trainer.state.global_step
+    return WitnessedSteps(
+        losses=[sum(parts[step]) for step in sorted(parts)],
+        grad_norms=[row["grad_norm"] for row in logged],
+        rates=[row["learning_rate"] for row in logged],
+    )
