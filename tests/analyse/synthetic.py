@@ -47,6 +47,7 @@ class Design:
     pending_datasets: tuple[str, ...] = ()
     unfit: bool = False
     seed: int = 0
+    mixtures: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def method_named(name: str, rate: float, *, select: bool) -> Method:
@@ -67,7 +68,9 @@ def run_cells(design: Design) -> tuple[RunCell, ...]:
                             run=f"base{base}/{dataset}/{method}/lr{rate:g}/s{seed}",
                             base=f"base{base}",
                             dataset=dataset,
-                            parts=(DataPart(dataset=dataset, weight=1.0),),
+                            parts=tuple(
+                                DataPart(dataset=part, weight=1.0) for part in design.mixtures.get(dataset, (dataset,))
+                            ),
                             samples=100,
                             validation=0.05,
                             method_name=method,

@@ -10,6 +10,7 @@ import pytest
 from sftlab.analyse.analysis import SCHEMAS
 from sftlab.analyse.answers import analysis, answer_lines
 from sftlab.analyse.gain_sets import GainSet
+from sftlab.analyse.properties import independent_datasets
 from sftlab.analyse.ranking import LIKE_THESE, THESE, comparisons_frame, ranking_frame
 from sftlab.store import Record, Store
 from tests.analyse.synthetic import BENCHMARKS, PLANTED, Design, make_cells, write
@@ -107,6 +108,25 @@ def test_planted_property_correlates_and_others_do_not(planted_analysis):
     assert (perplexity["n"], perplexity["cells"]) == (4, 16)
     lengths = planted_analysis.properties.filter(pl.col("property").str.ends_with("tokens"))
     assert set(lengths["verdict"]) == {"cannot tell"}
+
+
+def test_mixtures_add_no_independent_datasets_to_correlations(tmp_path):
+    made_of = {"all": ("arithmetic", "facts", "code"), "without": ("facts", "code")}
+    names = ("arithmetic", "facts", "code", *made_of)
+    found = answers(tmp_path, bases=3, seeds=1, items=20, datasets=names, mixtures=made_of)
+    within = found.properties.filter(pl.col("scope") == "within", pl.col("correlation").is_not_null())
+    for frame in (within, found.layer_correlations.filter(pl.col("correlation").is_not_null())):
+        assert frame.height > 0
+        assert set(frame["n"]) == {3}
+        assert set(frame["cells"]) == {15}
+        assert frame["ci_low"].is_null().all()
+
+
+def test_mixtures_alone_count_as_datasets_up_to_what_they_are_made_of():
+    made_of = {"ab": frozenset("ab"), "abc": frozenset("abc")}
+    assert independent_datasets(["ab", "abc"], made_of) == 2
+    assert independent_datasets(["a", "b", "c", "ab", "abc"], made_of) == 3
+    assert independent_datasets(["a", "d"], {}) == 2
 
 
 def test_planted_layer_goes_with_gain_and_the_change_grows_with_depth(planted_analysis):

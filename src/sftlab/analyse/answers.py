@@ -16,7 +16,7 @@ from sftlab.analyse.findings import (
 )
 from sftlab.analyse.gain_sets import Influence, MetricKey, gain_sets, item_influences, last_epochs
 from sftlab.analyse.layers import layer_change_frame, layer_correlations_frame, profiles
-from sftlab.analyse.properties import properties_frame, property_points
+from sftlab.analyse.properties import Sources, properties_frame, property_points, sources_of
 from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame, ranking_frame
 from sftlab.analyse.tables import table
 from sftlab.analyse.training import seed_noise_frame, training_frames
@@ -32,25 +32,29 @@ def analysis(cells: Cells, store: Store, tables: Mapping[str, pl.DataFrame] | No
     """The answers of a study as far as it has come; `tables` saves building those that are known already."""
     known = tables or {}
     built = {name: known[name] if name in known else table(name, cells, store) for name in NEEDED}
-    return analysis_of_tables(cells.study, built, item_influences(cells, store))
+    return analysis_of_tables(cells.study, built, item_influences(cells, store), sources=sources_of(cells))
 
 
 def analysis_of_tables(
-    study: str, tables: Mapping[str, pl.DataFrame], influences: Mapping[MetricKey, Influence]
+    study: str,
+    tables: Mapping[str, pl.DataFrame],
+    influences: Mapping[MetricKey, Influence],
+    *,
+    sources: Sources | None = None,
 ) -> Analysis:
     """The answers from the tables `runs`, `scores`, `data` and `layers`.
 
     Without `influences` (results whose items are not known) intervals leave the choice of items out, and there are none
-    for a single base.
+    for a single base. Without `sources` no dataset counts as a mixture of others.
     """
     scores = tables["scores"]
     sets = gain_sets(scores, influences)
     ranking, comparisons = ranking_frame(sets), comparisons_frame(sets)
     gains = gains_frame(sets, scores)
     points = property_points(sets, tables["data"])
-    properties = properties_frame(points)
+    properties = properties_frame(points, sources or {})
     moved = profiles(tables["layers"], tables["runs"])
-    change, correlations = layer_change_frame(moved), layer_correlations_frame(moved, sets)
+    change, correlations = layer_change_frame(moved), layer_correlations_frame(moved, sets, sources or {})
     training, training_points = training_frames(sets)
     noise = seed_noise_frame(sets)
     findings = (

@@ -47,7 +47,9 @@ def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
         known = [row for row in rows if row["correlation"] is not None]
         if not known:
             yield Finding(
-                "properties", f"On {benchmark}, too small to tell: no data property or gain varies.", benchmark
+                "properties",
+                f"On {benchmark}, too small to tell: no data property varies, or the gain does not.",
+                benchmark,
             )
             continue
         sure = [row for row in known if row["verdict"] in {HIGHER, LOWER}]

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from sftlab.analyse.analysis import framed
 from sftlab.analyse.gain_sets import FACTORS, GainSet, codes
 from sftlab.analyse.intervals import Estimate, Reals, correlation, two_way_mean
-from sftlab.analyse.properties import correlated_within, correlation_columns, family_cells
+from sftlab.analyse.properties import (
+    Sources,
+    correlated_within,
+    correlation_columns,
+    family_cells,
+    independent_datasets,
+)
 from sftlab.analyse.ranking import ends
 from sftlab.analyse.verdicts import Row, adjust
 
@@ -99,7 +105,7 @@ def _over_cells(value_C: Reals, cells: pl.DataFrame) -> Estimate:
     return two_way_mean(value_C, codes(cells, "family"), codes(cells, "dataset"))
 
 
-def layer_correlations_frame(found: Sequence[Profile], sets: Sequence[GainSet]) -> pl.DataFrame:
+def layer_correlations_frame(found: Sequence[Profile], sets: Sequence[GainSet], sources: Sources) -> pl.DataFrame:
     """Frame `layer_correlations`: change at a depth against gain, over family x dataset cells centred by family.
 
     With and without dividing each run's change by its mean over layers, which leaves the shape of the change without
@@ -115,7 +121,7 @@ def layer_correlations_frame(found: Sequence[Profile], sets: Sequence[GainSet]) 
             shown = _divided(profile) if divided else profile
             for gain_set in sets:
                 if gain_set.main:
-                    rows.extend({**row, "divided_by_total": divided} for row in _by_depth(shown, gain_set))
+                    rows.extend({**row, "divided_by_total": divided} for row in _by_depth(shown, gain_set, sources))
     for divided in (False, True):
         adjust([row for row in rows if row["divided_by_total"] == divided])
     return framed("layer_correlations", rows)
@@ -128,7 +134,7 @@ def _divided(profile: Profile) -> Profile:
     return Profile(profile.method, profile.part, profile.depths, profile.rows.filter(moved), change_RD)
 
 
-def _by_depth(profile: Profile, gain_set: GainSet) -> list[Row]:
+def _by_depth(profile: Profile, gain_set: GainSet, sources: Sources) -> list[Row]:
     gains = gain_set.rows.select("run", "gain")
     places = profile.rows.with_row_index("place").join(gains, on="run", maintain_order="left")
     if places.is_empty():
@@ -137,7 +143,7 @@ def _by_depth(profile: Profile, gain_set: GainSet) -> list[Row]:
     change_RD = profile.change[places["place"].to_numpy()]
     with_gain = np.column_stack([change_RD, places["gain"].to_numpy()])
     cells, value_CD = Profile(profile.method, profile.part, (*profile.depths, None), names, with_gain).cell_means()
-    units = cells["dataset"].n_unique()
+    units = independent_datasets(cells["dataset"], sources)
     estimates = [
         correlation(*correlated_within(value_CD[:, place], value_CD[:, -1], cells), n=units)
         for place in range(len(profile.depths))

@@ -1,6 +1,6 @@
 """Which property of the data goes with the gain: correlations over family x dataset cells."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -9,8 +9,26 @@ from sftlab.analyse.analysis import framed
 from sftlab.analyse.gain_sets import GainSet, codes
 from sftlab.analyse.intervals import Estimate, Labels, Reals, correlation, correlation_p
 from sftlab.analyse.verdicts import Row, adjust
+from sftlab.study.cells import Cells
+
+Sources = Mapping[str, frozenset[str]]
+"""The datasets that each dataset or mixture is made of; a name that is not in it stands for itself."""
 
 WITHIN, ACROSS = "within", "across"
+
+
+def sources_of(cells: Cells) -> Sources:
+    """What every dataset and mixture of a study is made of."""
+    return {cell.spec.dataset: frozenset(part.dataset for part in cell.spec.parts) for cell in cells.runs}
+
+
+def independent_datasets(names: Iterable[str], sources: Sources) -> int:
+    """How many datasets vary freely: never more than those that all are made of.
+
+    Properties and gains of a mixture lie between those of its parts: three datasets and their mixtures are three units.
+    """
+    distinct = frozenset(names)
+    return min(len(distinct), len(frozenset[str]().union(*(sources.get(name, {name}) for name in distinct))))
 
 
 def property_points(sets: Sequence[GainSet], data: pl.DataFrame) -> pl.DataFrame:
@@ -37,21 +55,21 @@ def cell_gains(gain_set: GainSet) -> pl.DataFrame:
     return names.with_columns(pl.Series("gain", gains, dtype=pl.Float64))
 
 
-def properties_frame(points: pl.DataFrame) -> pl.DataFrame:
+def properties_frame(points: pl.DataFrame, sources: Sources) -> pl.DataFrame:
     """Frame `properties`: correlation of each property with the gain on each benchmark.
 
     Points are the means of family x dataset cells. `within`: both are centred by family, so that only differences
-    between datasets count, and the interval has as many units as there are datasets: cells of one dataset are alike.
-    `across`: raw, with the smaller of the numbers of families and datasets (of datasets where there is one family).
-    Intervals are Fisher's z; p-values are adjusted (Benjamini & Hochberg) over properties and benchmarks, separately
-    for each scope and kind and for main and other metrics.
+    between datasets count, and the interval has as many units as there are datasets (see `independent_datasets`): cells
+    of one dataset are alike. `across`: raw, with the smaller of the numbers of families and datasets (of datasets where
+    there is one family). Intervals are Fisher's z; p-values are adjusted (Benjamini & Hochberg) over properties and
+    benchmarks, separately for each scope and kind and for main and other metrics.
     """
     rows: list[Row] = []
     for part, of_part in points.partition_by(
         "benchmark", "scorer", "metric", "main", "unit", "property", as_dict=True, maintain_order=True
     ).items():
         names = dict(zip(("benchmark", "scorer", "metric", "main", "unit", "property"), part, strict=True))
-        rows.extend({**names, **row} for row in _correlations(family_cells(of_part, "value", "gain")))
+        rows.extend({**names, **row} for row in _correlations(family_cells(of_part, "value", "gain"), sources))
     for scope in (WITHIN, ACROSS):
         for kind in ("pearson", "spearman"):
             for main in (True, False):
@@ -66,8 +84,8 @@ def family_cells(points: pl.DataFrame, *columns: str) -> pl.DataFrame:
     return points.group_by("family", "dataset", maintain_order=True).agg(pl.col(column).mean() for column in columns)
 
 
-def _correlations(cells: pl.DataFrame) -> Iterator[Row]:
-    families, names = cells["family"].n_unique(), cells["dataset"].n_unique()
+def _correlations(cells: pl.DataFrame, sources: Sources) -> Iterator[Row]:
+    families, names = cells["family"].n_unique(), independent_datasets(cells["dataset"], sources)
     within = correlated_within(cells["value"].to_numpy(), cells["gain"].to_numpy(), cells)
     yield from _kinds(WITHIN, *within, units=names)
     units = min(families, names) if families > 1 else names
