@@ -96,8 +96,9 @@ def test_base_predicts_best_what_its_mixture_taught(architecture, domain):
 
 
 @pytest.mark.parametrize("architecture", ["llama", "neox"])
-def test_taught_base_chooses_facts_well_above_chance(architecture):
-    knows = _known(f"{architecture}-facts", "facts")
+@pytest.mark.parametrize("domain", ["facts", "reading"])
+def test_taught_base_chooses_well_above_chance(architecture, domain):
+    knows = _known(f"{architecture}-facts", domain)
     standard_error = math.sqrt(knows.chance * (1 - knows.chance) / knows.n)
     assert knows.accuracy > knows.chance + 5 * standard_error
 

@@ -6,7 +6,7 @@ from sftlab.pocket.domains import DOMAINS, exchange
 from sftlab.pocket.world import World
 
 MIXTURES: Mapping[str, Mapping[str, float]] = {
-    "facts": {"facts": 0.25, "reading": 0.62, "arithmetic": 0.05, "strings": 0.08},
+    "facts": {"facts": 0.35, "reading": 0.45, "arithmetic": 0.08, "strings": 0.12},
     "skills": {"facts": 0.08, "reading": 0.07, "arithmetic": 0.45, "strings": 0.40},
 }
 

@@ -1,4 +1,4 @@
-"""Reading: a short passage about a few people, and a question that the passage answers."""
+"""Reading: a short passage about who sells what, where and when, and a question that the passage answers."""
 
 import random
 from collections.abc import Mapping
@@ -7,60 +7,77 @@ from dataclasses import dataclass
 from sftlab.pocket.domains.domain import Cloze, Domain, Question
 from sftlab.pocket.world import World
 
-_PEOPLE = ("Ann", "Ben", "Cleo", "Dan", "Eve", "Gus", "Kim", "Leo", "Max", "Ned")
-_PEOPLE_PER_PASSAGE = 3
-_LONGEST_PASSAGE = 5
+_CHOICES = 4
 _SHARE_OF_QUESTIONS = 0.4
+_SHARE_OF_WHETHER = 0.25
 
 
 @dataclass(frozen=True)
-class Link:
-    """What ties a person to a value in a passage, and how either is asked after."""
+class Slot:
+    """One thing that a passage tells: its values, and how it is stated, asked for, and doubted.
 
-    statement: str
+    The statement has the value last, as it stands in the passage; `{who}` and the others are values of the scene.
+    """
+
+    name: str
     values: tuple[str, ...]
-    ask_value: str
-    ask_person: str
+    statement: str
+    ask: str
     ask_whether: str
 
 
-LINKS = (
-    Link(
-        "{who} sells {what}.",
-        ("hats", "cups", "maps", "pens", "bags", "bells", "rings", "boats"),
-        "What does {who} sell?",
-        "Who sells {what}?",
-        "Does {who} sell {what}?",
+SLOTS = (
+    Slot(
+        "who",
+        ("Ann", "Ben", "Cleo", "Dan", "Eve", "Gus", "Kim", "Leo", "Max", "Ned"),
+        "The shop belongs to {who}.",
+        "Who has the shop?",
+        "Does the shop belong to {who}?",
     ),
-    Link(
-        "{who} plays {what}.",
-        ("chess", "golf", "cards", "drums", "harp", "flute", "darts", "tennis"),
-        "What does {who} play?",
-        "Who plays {what}?",
-        "Does {who} play {what}?",
+    Slot(
+        "what",
+        ("bags", "bells", "boats", "cups", "drums", "hats", "maps", "pens", "rings", "shoes"),
+        "It sells {what}.",
+        "What does it sell?",
+        "Does it sell {what}?",
+    ),
+    Slot(
+        "where",
+        ("Bonn", "Cairo", "Delhi", "Lima", "Oslo", "Paris", "Quito", "Riga", "Rome", "Tunis"),
+        "It stands in {where}.",
+        "Where does it stand?",
+        "Does it stand in {where}?",
+    ),
+    Slot(
+        "when",
+        ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+        "It opens on {when}.",
+        "When does it open?",
+        "Does it open on {when}?",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Who is tied to what; `people` and `values` run side by side, and so do the sentences of the passage."""
+    """A shop: one value for each of `SLOTS`, and the order in which the passage tells them."""
 
-    link: Link
-    people: tuple[str, ...]
-    values: tuple[str, ...]
+    values: Mapping[str, str]
+    order: tuple[Slot, ...]
+
+    def statement(self, slot: Slot) -> str:
+        """What the passage says of one slot."""
+        return slot.statement.format(**self.values)
 
     @property
-    def sentences(self) -> list[str]:
-        """One statement for each person."""
-        return [
-            self.link.statement.format(who=who, what=what) for who, what in zip(self.people, self.values, strict=True)
-        ]
+    def passage(self) -> str:
+        """All statements, in order."""
+        return " ".join(self.statement(slot) for slot in self.order)
 
     @property
     def subject(self) -> str:
         """The scene whatever the order of its sentences."""
-        return " ".join(sorted(self.sentences))
+        return " ".join(self.values[slot.name] for slot in SLOTS)
 
 
 @dataclass(frozen=True)
@@ -71,48 +88,42 @@ class _Asked:
     choices: tuple[str, ...]
 
 
-def _scene(stream: random.Random, *, people: int) -> Scene:
-    link = stream.choice(LINKS)
-    return Scene(link, tuple(stream.sample(_PEOPLE, people)), tuple(stream.sample(link.values, people)))
+def _scene(stream: random.Random) -> Scene:
+    values = {slot.name: stream.choice(slot.values) for slot in SLOTS}
+    return Scene(values, tuple(stream.sample(SLOTS, len(SLOTS))))
 
 
-def _ask(scene: Scene, k: int, stream: random.Random) -> _Asked:
-    """About the k-th sentence: after the value, after the person, or whether the two belong together."""
-    link, who, what, statement = scene.link, scene.people[k], scene.values[k], scene.sentences[k]
-    claimed = stream.choice((what, scene.values[k - 1]))
-    return stream.choice(
-        (
-            _Asked(link.ask_value.format(who=who), statement, what, scene.values),
-            _Asked(link.ask_person.format(what=what), statement, who, scene.people),
-            _Asked(
-                link.ask_whether.format(who=who, what=claimed),
-                statement,
-                "yes" if claimed == what else "no",
-                ("yes", "no"),
-            ),
-        )
-    )
+def _ask(scene: Scene, slot: Slot, stream: random.Random) -> _Asked:
+    """About one slot: for its value, beside three others that are not in the passage, or whether it has a value."""
+    told = scene.values[slot.name]
+    others = stream.sample([value for value in slot.values if value != told], _CHOICES - 1)
+    if stream.random() < _SHARE_OF_WHETHER:
+        claimed = stream.choice((told, others[0]))
+        question = slot.ask_whether.format(**{slot.name: claimed})
+        return _Asked(question, scene.statement(slot), "yes" if claimed == told else "no", ("yes", "no"))
+    choices = tuple(stream.sample((told, *others), _CHOICES))
+    return _Asked(slot.ask, scene.statement(slot), told, choices)
 
 
 def document(world: World, stream: random.Random) -> str:  # noqa: ARG001 - a domain may use the world or not
-    """A passage of any length up to `_LONGEST_PASSAGE`, and what follows from it, with or without the questions."""
-    scene = _scene(stream, people=stream.randint(2, _LONGEST_PASSAGE))
-    parts = scene.sentences
-    for k in stream.sample(range(len(scene.people)), len(scene.people)):
-        asked = _ask(scene, k, stream)
+    """A passage, and what follows from it said again in another order, with or without the questions."""
+    scene = _scene(stream)
+    parts = [scene.passage]
+    for slot in stream.sample(SLOTS, len(SLOTS)):
+        asked = _ask(scene, slot, stream)
         parts += [asked.question] if stream.random() < _SHARE_OF_QUESTIONS else []
         parts.append(asked.statement)
     return " ".join(parts)
 
 
 def question(world: World, stream: random.Random) -> Question:  # noqa: ARG001 - a domain may use the world or not
-    """A passage and one question, answered in one word out of the choices that the passage leaves."""
-    scene = _scene(stream, people=_PEOPLE_PER_PASSAGE)
-    asked, passage = _ask(scene, stream.randrange(_PEOPLE_PER_PASSAGE), stream), " ".join(scene.sentences)
+    """A passage and one question, answered in one word out of a few choices, of which the passage holds one."""
+    scene = _scene(stream)
+    asked = _ask(scene, stream.choice(SLOTS), stream)
     before, found, _ = asked.statement.partition(asked.answer)
-    start = f"{passage} {asked.question} {before if found else ''}".rstrip()
+    start = f"{scene.passage} {asked.question} {before if found else ''}".rstrip()
     cloze = Cloze(start, found or asked.statement)
-    return Question(scene.subject, passage, asked.answer, cloze, asked.question, asked.choices)
+    return Question(scene.subject, scene.passage, asked.answer, cloze, asked.question, asked.choices)
 
 
 def row(asked: Question) -> Mapping[str, object]:
