@@ -219,3 +219,13 @@ def test_correlation_interval_holds_its_value(values):
     if estimate is not None:
         assert estimate.ci_low <= estimate.value + 1e-9
         assert estimate.value - 1e-9 <= estimate.ci_high
+
+
+def test_interval_of_a_code_length_does_not_reach_below_zero():
+    wide = intervals.ratio(np.array([40.0, 1.0, 1.0]), np.array([1.0, 1.0, 1.0]))
+    assert wide.ci_low is not None
+    assert wide.ci_low < 0
+    kept = intervals.not_negative(wide)
+    assert (kept.ci_low, kept.ci_high, kept.se) == (0.0, wide.ci_high, wide.se)
+    single = intervals.ratio(np.array([2.0]), np.array([1.0]))
+    assert intervals.not_negative(single) == single

@@ -4,7 +4,7 @@ Every function returns an `Estimate`; what the data cannot give (a standard erro
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,6 +150,12 @@ def ratio(numerator_N: Reals, denominator_N: Reals) -> Estimate:
         return Estimate(value, None, None, None, n)
     residual_N = numerator_N - value * denominator_N
     return combined(value, VariancePart(n / (n - 1) * float(residual_N @ residual_N) / total**2, n - 1), n=n)
+
+
+def not_negative(estimate: Estimate) -> Estimate:
+    """The estimate of a quantity that is never below 0, such as a code length or a norm: nor is its interval."""
+    low = estimate.ci_low
+    return estimate if low is None else replace(estimate, ci_low=max(0.0, low))
 
 
 def clustered_mean(value_N: Reals, cluster_N: Labels) -> Estimate:

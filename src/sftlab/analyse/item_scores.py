@@ -119,7 +119,7 @@ def score_estimate(rows: pl.DataFrame, metric: str) -> Estimate | None:
     if len(numerator_N) == 0:
         return None
     if metric_named(metric).pooled:
-        return intervals.ratio(numerator_N, weight_N)
+        return intervals.not_negative(intervals.ratio(numerator_N, weight_N))
     if right_or_wrong(numerator_N):
         return intervals.proportion(int(numerator_N.sum()), len(numerator_N))
     return intervals.mean(numerator_N)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sftlab.analyse.analysis import framed
 from sftlab.analyse.gain_sets import FACTORS, GainSet, codes
-from sftlab.analyse.intervals import Estimate, Reals, correlation, two_way_mean
+from sftlab.analyse.intervals import Estimate, Reals, correlation, not_negative, two_way_mean
 from sftlab.analyse.properties import (
     Sources,
     correlated_within,
@@ -96,7 +96,7 @@ def layer_change_frame(found: Sequence[Profile]) -> pl.DataFrame:
             behind = _over_cells(change_CD[:, peak] - change_CD[:, place], cells)
             near = None if depth is None or behind.ci_low is None else behind.ci_low <= 0
             names: Row = {"method": profile.method, "part": profile.part, "depth": depth}
-            values = {"relative_change": estimate.value, **ends(estimate), "near_peak": near}
+            values = {"relative_change": estimate.value, **ends(not_negative(estimate)), "near_peak": near}
             rows.append({**names, **values, "n": cells["family"].n_unique(), "cells": cells.height})
     return framed("layer_change", rows)
 
