@@ -89,7 +89,7 @@ def test_choice_benchmark_labels_point_at_an_answer_that_the_passage_allows(stud
     labels = [row["label"] for row in rows]
     assert all(0 <= row["label"] < len(row["choices"]) for row in rows)
     assert max(labels.count(label) for label in set(labels)) < 60
-    with_values = [row for row in rows if row["choices"] != ["yes", "no"]]
+    with_values = [row for row in rows if set(row["choices"]) != {"yes", "no"}]
     assert len(with_values) > 40
     for row in with_values:
         told = re.findall(r"\w+", row["question"])
