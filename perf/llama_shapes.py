@@ -98,9 +98,9 @@ def loaded_base(name: str, *, positions: int, precision: "Precision") -> "Loaded
 
 
 def examples(base: "LoadedBase", *, count: int, longest: int, folder: Path) -> "EncodedExamples":
-    """Examples of `longest` / 4 to `longest` tokens, uniformly, about half of them labelled, of rare and frequent words.
+    """Examples of `longest` / 4 to `longest` tokens, uniformly, about half of them labelled.
 
-    Each is of twelve tokens at least; word number n is drawn in proportion to 1 / n.
+    Word number n is drawn in proportion to 1 / n.
     """
     from sftlab.data.example import Example, Turn
     from sftlab.lm.encoding import EncodingRecipe, encode_examples

@@ -91,12 +91,24 @@ def run_spec(work: Work, compute: Compute) -> "RunSpec":
     common["max_grad_norm"] = MAX_GRAD_NORM
     method = Full(**common) if work.method == "full" else Lora(adapter="lora", rank=RANK, alpha=ALPHA, **common)
     values: dict[str, Any] = {
-        "run": f"{work.shape} {work.method} {compute}", "base": work.shape, "dataset": "made",
-        "samples": len(work.encoded), "parts": (DataPart(dataset="made", weight=1),), "validation": 0, "method_name": work.method, "method": method,
-        "schedule": "constant", "warmup_steps": 0, "epochs": 1, "seeds": RunSeeds(sample=0, order=0, init=0),
-        "precision": Precision(weights="float32", compute=compute), "template": "question_answer",
-        "loss_on": "response", "max_tokens": work.positions, "overflow": "drop",
-    }  # fmt: skip
+        "run": f"{work.shape} {work.method} {compute}",
+        "base": work.shape,
+        "dataset": "made",
+        "parts": (DataPart(dataset="made", weight=1),),
+        "samples": len(work.encoded),
+        "validation": 0,
+        "method_name": work.method,
+        "method": method,
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "epochs": 1,
+        "seeds": RunSeeds(sample=0, order=0, init=0),
+        "precision": Precision(weights="float32", compute=compute),
+        "template": "question_answer",
+        "loss_on": "response",
+        "max_tokens": work.positions,
+        "overflow": "drop",
+    }
     return RunSpec(**values)
 
 

@@ -199,8 +199,9 @@ def useful_flops(work: Work, lengths: np.ndarray) -> float:
     """What training on these tokens needs: 6 a weight and token, and causal attention; LoRA no gradients of the base.
 
     The forward pass takes 2 a weight, the gradients of activations 2 and those of weights 2, which a frozen weight
-    does not need (the adapters' own products, a few per cent, are left out). Attention takes 2 h t^2 a layer and sequence forward (half of the 4 h t^2 of the full square) and
-    twice that backward. The language-model head is counted at every position, labelled or not, for all sides alike.
+    does not need (the adapters' own products, a few per cent, are left out). Attention takes 2 h t^2 a layer and
+    sequence forward (half of the 4 h t^2 of the full square) and twice that backward. The language-model head is
+    counted at every position, labelled or not, for all sides alike.
     """
     shape = SHAPES[work.shape]
     tokens = float(lengths.sum())
