@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sftlab.lm import token_loss
 from sftlab.lm.encoding import EncodingRecipe, encode_examples
-from sftlab.lm.token_loss import has_plain_head, padded_batch, token_batches, token_losses
+from sftlab.lm.kernel import Kernel
+from sftlab.lm.packed_attention import PACKED
+from sftlab.lm.product_attention import PRODUCTS
+from sftlab.lm.token_loss import has_plain_head, packed_batch, padded_batch, token_losses
 from tests.lm.models import MODELS, examples, load
 
 
@@ -116,9 +117,31 @@ def test_chunks_of_logits_give_the_same_losses_and_gradients(folder, tmp_path, m
         assert torch.allclose(one, other, atol=1e-6)
 
 
-@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
-def test_batches_hold_every_example_once_within_the_budget(lengths, budget):
-    groups = token_batches(np.array(lengths, dtype=np.int64), budget)
-    assert sorted(number for group in groups for number in group) == list(range(len(lengths)))
-    for group in groups:
-        assert len(group) == 1 or len(group) * max(lengths[number] for number in group) <= budget
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("attention", [PRODUCTS, PACKED])
+def test_every_kernel_gives_the_same_losses_and_gradients(kind, attention, folder, tmp_path):
+    base = load(folder, kind)
+    encoded = encode_examples(examples(9), base, recipe=EncodingRecipe(), folder=tmp_path)
+    base.model.requires_grad_(True)
+
+    def found(kernel: Kernel, batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        base.model.zero_grad()
+        with kernel.attending(base.model):
+            losses = token_losses(base, batch, plain_head=True)
+            losses.sum().backward()
+        return losses.detach(), {name: weight.grad.clone() for name, weight in base.weights().items()}
+
+    losses, gradients = found(Kernel(), padded_batch(encoded, range(9), base))
+    layout = packed_batch if attention == PACKED else padded_batch
+    others, other_gradients = found(Kernel(attention), layout(encoded, range(9), base))
+    assert torch.allclose(losses, others, atol=1e-5)
+    for name, gradient in gradients.items():
+        assert torch.allclose(gradient, other_gradients[name], atol=1e-5 * float(gradient.abs().max()) + 1e-7)
+
+
+def test_kernel_leaves_the_attention_of_the_model_as_it_was(folder):
+    base = load(folder, "llama")
+    before = base.model.config._attn_implementation
+    with Kernel(PRODUCTS).attending(base.model):
+        assert base.model.config._attn_implementation == PRODUCTS
+    assert base.model.config._attn_implementation == before

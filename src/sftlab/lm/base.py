@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sftlab.errors import ModelError
 from sftlab.lm.adapters import load_adapter
+from sftlab.lm.kernel import Kernel
 from sftlab.lm.tokenizer import BaseTokenizer
 from sftlab.lm.weights import is_adapter, open_weights, require_safetensors
 from sftlab.study.declaration import BaseRef, Precision
@@ -28,7 +29,8 @@ class LoadedBase:
     """A model, its tokenizer, and an untouched copy of its weights.
 
     The model is in eval mode and asks for no gradients, except inside training. `holding` is a label of what the
-    weights are now, None for the untouched base alone; whoever changes the weights may give it another.
+    weights are now, None for the untouched base alone; whoever changes the weights may give it another. `kernel` is how
+    its training passes are computed.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class LoadedBase:
         self.eos_id = tokenizer.eos_id
         self.pad_id = tokenizer.pad_id
         self.bos_id = tokenizer.bos_id
+        self.kernel = Kernel()
         self.holding: str | None = None
         self.adapter: Any = None
         self.pristine = {name: self._copy(weight) for name, weight in self.weights().items()}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.encoding import EncodedExamples
 from sftlab.lm.memory import run_within_memory
-from sftlab.lm.token_loss import has_plain_head, padded_batch, token_batches, token_losses
+from sftlab.lm.token_loss import has_plain_head, token_batch, token_losses
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +46,18 @@ def example_nats(base: LoadedBase, encoded: EncodedExamples, *, max_batch_tokens
     plain_head = has_plain_head(base)
 
     def predict(part: _Part) -> None:
-        batch = padded_batch(encoded, part.numbers, base)
+        batch = token_batch(encoded, part.numbers, base)
         losses = token_losses(base, batch, plain_head=plain_head).double().cpu().numpy()
-        rows = batch.rows.cpu().numpy()
+        rows = batch.examples.cpu().numpy()
         in_response = np.concatenate([_response_of_learned(encoded, number) for number in part.numbers])
         found.learned[part.numbers] = np.bincount(rows, losses, minlength=len(part.numbers))
         found.response[part.numbers] = np.bincount(rows, losses * in_response, minlength=len(part.numbers))
 
     parts = [
         _Part(numbers, int(encoded.lengths[numbers].max()))
-        for numbers in token_batches(encoded.lengths, max_batch_tokens)
+        for numbers in base.kernel.groups(encoded.lengths, max_batch_tokens)
     ]
-    with torch.inference_mode():
+    with torch.inference_mode(), base.kernel.attending(base.model):
         run_within_memory(parts, predict)
     return found
 

@@ -88,7 +88,7 @@ def _has_kernel(query: Tensor, value: Tensor, softcap: float | None) -> bool:
     return query.is_cuda and half and softcap is None and query.shape[-1] == value.shape[-1] <= 256
 
 
-def _variable_length(  # noqa: PLR0913 - what a kernel needs to know
+def _variable_length(
     query: Tensor, key: Tensor, value: Tensor, spans: tuple[Tensor, int], scaling: float, window: int | None
 ) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn

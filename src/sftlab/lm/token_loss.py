@@ -1,10 +1,10 @@
 """Negative log-likelihood of the tokens that count, without logits anywhere else.
 
-Legend: B = rows, T = positions (padded on the right), L = labelled tokens of the batch.
+Legend: B = rows, T = positions, L = labelled tokens of the batch.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -16,38 +16,35 @@ from torch.utils.checkpoint import checkpoint
 
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.encoding import EncodedExamples
+from sftlab.lm.packed_attention import boundaries
 
 CHUNK_LOGITS = 2**27
 """Logits (512 MB in float32) above which they are made and dropped in chunks."""
 
 
 @dataclass(frozen=True)
-class PaddedBatch:
-    """Examples as rows: `ids` is B x T; per labelled token its id, its row, and where it is predicted from.
+class TokenBatch:
+    """Examples of one pass: `ids` is B x T; per labelled token its id, its example, and where it is predicted from.
 
-    `predicted_from` counts into the B T positions written one after another; it is the position before the label.
+    Padded, an example is a row; packed, all of them lie in one row, one behind another. `examples` counts within the
+    batch. `predicted_from` counts into the B T positions written one after another; it is the position before the
+    label. `arguments` are what the model is called with beside the ids.
     """
 
     ids: Tensor
     labels: Tensor
-    rows: Tensor
+    examples: Tensor
     predicted_from: Tensor
+    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
-def token_batches(lengths: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
-    """Groups of examples, longest first, each of at most `max_tokens` padded tokens (or of one example)."""
-    groups: list[NDArray[np.int64]] = []
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        size = max(1, max_tokens // int(lengths[order[start]]))
-        groups.append(order[start : start + size])
-        start += size
-    return groups
+def token_batch(encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.int64], base: LoadedBase) -> TokenBatch:
+    """The examples of these numbers on the base's device, in the layout of the base's kernel."""
+    return (packed_batch if base.kernel.packed else padded_batch)(encoded, numbers, base)
 
 
-def padded_batch(encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.int64], base: LoadedBase) -> PaddedBatch:
-    """The examples of these numbers on the base's device, padded on the right.
+def padded_batch(encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.int64], base: LoadedBase) -> TokenBatch:
+    """Examples as rows, padded on the right.
 
     No attention mask is needed: under causal attention no token sees what is to the right of it, and padding is never
     a label.
@@ -60,11 +57,38 @@ def padded_batch(encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.i
         ids[row, : lengths[row]] = encoded.ids[span]
         learned[row, : lengths[row]] = encoded.learned[span]
     rows, positions = np.nonzero(learned)
-    arrays = (ids, ids[rows, positions], rows, rows * ids.shape[1] + positions - 1)
-    return PaddedBatch(*(torch.from_numpy(array).to(base.device, non_blocking=True) for array in arrays))
+    return _batch_on_device(base, ids, rows * ids.shape[1] + positions, rows)
 
 
-def token_losses(base: LoadedBase, batch: PaddedBatch, *, plain_head: bool) -> Tensor:
+def packed_batch(encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.int64], base: LoadedBase) -> TokenBatch:
+    """Examples in one row without padding, for a model that attends by `PACKED`; positions restart at each."""
+    lengths = encoded.lengths[numbers]
+    spans = [slice(encoded.offsets[number], encoded.offsets[number + 1]) for number in numbers]
+    ids = np.concatenate([encoded.ids[span] for span in spans]).astype(np.int64)
+    places = np.flatnonzero(np.concatenate([encoded.learned[span] for span in spans]))
+    examples = np.repeat(np.arange(len(lengths)), lengths)[places]
+    positions = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    arguments = {"position_ids": _on_device(base, positions[None]), **boundaries(lengths, base.device).arguments}
+    return _batch_on_device(base, ids[None], places, examples, arguments)
+
+
+def _batch_on_device(
+    base: LoadedBase,
+    ids: NDArray[np.int64],
+    places: NDArray[np.int64],
+    examples: NDArray[np.int64],
+    arguments: Mapping[str, object] | None = None,
+) -> TokenBatch:
+    arrays = (ids, ids.reshape(-1)[places], examples, places - 1)
+    tensor, labels, of_example, predicted_from = (_on_device(base, array) for array in arrays)
+    return TokenBatch(tensor, labels, of_example, predicted_from, arguments or {})
+
+
+def _on_device(base: LoadedBase, array: NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(array).to(base.device, non_blocking=True)
+
+
+def token_losses(base: LoadedBase, batch: TokenBatch, *, plain_head: bool) -> Tensor:
     """Negative log-likelihood in nats of every labelled token (L, float32), with gradients where they are asked for.
 
     With `plain_head` (see `has_plain_head`) the language-model head runs on the L positions only.
@@ -72,9 +96,9 @@ def token_losses(base: LoadedBase, batch: PaddedBatch, *, plain_head: bool) -> T
     model = base.model
     with base.computing():
         if not plain_head:
-            logits = model(input_ids=batch.ids, use_cache=False).logits.flatten(0, 1)[batch.predicted_from]
-            return _losses_of_logits(logits, batch.labels)
-        hidden = _hidden(base, batch.ids).flatten(0, 1)[batch.predicted_from]
+            logits = model(input_ids=batch.ids, use_cache=False, **batch.arguments).logits
+            return _losses_of_logits(logits.flatten(0, 1)[batch.predicted_from], batch.labels)
+        hidden = _hidden(base, batch.ids, batch.arguments).flatten(0, 1)[batch.predicted_from]
         head = model.get_output_embeddings()
         chunk = max(1, CHUNK_LOGITS // head.weight.shape[0])
         if len(hidden) <= chunk:
@@ -89,8 +113,8 @@ def _losses_of_logits(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits.float(), labels, reduction="none")
 
 
-def _hidden(base: LoadedBase, ids: Tensor) -> Tensor:
-    hidden: Tensor = base.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+def _hidden(base: LoadedBase, ids: Tensor, arguments: Mapping[str, object]) -> Tensor:
+    hidden: Tensor = base.model.base_model(input_ids=ids, use_cache=False, **arguments).last_hidden_state
     return hidden
 
 
@@ -106,6 +130,6 @@ def has_plain_head(base: LoadedBase) -> bool:
     ids = torch.arange(8, device=base.device)[None] % head.weight.shape[0]
     with torch.inference_mode():
         try:
-            return torch.equal(head(_hidden(base, ids)), model(input_ids=ids, use_cache=False).logits)
+            return torch.equal(head(_hidden(base, ids, {})), model(input_ids=ids, use_cache=False).logits)
         except (AttributeError, TypeError):
             return False

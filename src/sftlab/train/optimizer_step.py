@@ -13,7 +13,7 @@ from sftlab.errors import TrainingError
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.encoding import EncodedExamples
 from sftlab.lm.memory import is_out_of_memory
-from sftlab.lm.token_loss import padded_batch, token_batches, token_losses
+from sftlab.lm.token_loss import token_batch, token_losses
 
 
 class GradientAccumulator:
@@ -46,7 +46,10 @@ class GradientAccumulator:
         """
         while True:
             try:
-                with _seeded(seed, self.base.device, needed=self._has_dropout):
+                with (
+                    self.base.kernel.attending(self.base.model),
+                    _seeded(seed, self.base.device, needed=self._has_dropout),
+                ):
                     return self._passes(numbers)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -60,8 +63,8 @@ class GradientAccumulator:
     def _passes(self, numbers: NDArray[np.int64]) -> Tensor:
         learned = int(self.encoded.learned_tokens[numbers].sum())
         total = torch.zeros((), device=self.base.device)
-        for group in token_batches(self.encoded.lengths[numbers], self.micro_tokens):
-            batch = padded_batch(self.encoded, numbers[group], self.base)
+        for group in self.base.kernel.groups(self.encoded.lengths[numbers], self.micro_tokens):
+            batch = token_batch(self.encoded, numbers[group], self.base)
             loss = token_losses(self.base, batch, plain_head=self._plain_head).sum() / learned
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
