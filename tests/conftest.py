@@ -15,3 +15,9 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("needs real data: set SFTLAB_SHARED to a folder with data/ and weights/")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory) -> None:
+    """What is measured of this machine in tests is not kept for its user."""
+    os.environ["SFTLAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))

@@ -75,13 +75,15 @@ class Workplace:
             import torch
 
             from sftlab.lm.base import load_base
+            from sftlab.lm.measured_kernel import fastest_kernel, kernel_cache
 
             if self.setup.device.kind == "cpu":
                 torch.set_num_threads(1)
             self.forget_model()
             self._verify_base(base)
-            self._loaded = load_base(base.base, device=self.setup.device.torch_name, precision=precision)
-            self._loaded_as = wanted
+            loaded = load_base(base.base, device=self.setup.device.torch_name, precision=precision)
+            loaded.kernel = fastest_kernel(loaded, machine=self.setup.device.name, cache=kernel_cache())
+            self._loaded, self._loaded_as = loaded, wanted
         return self._loaded
 
     def model_at(self, job: Job, epoch: int, precision: Precision) -> "LoadedBase":

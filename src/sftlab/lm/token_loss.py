@@ -6,6 +6,7 @@ Legend: B = rows, T = positions, L = labelled tokens of the batch.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,33 +44,56 @@ def token_batch(encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.in
     return (packed_batch if base.kernel.packed else padded_batch)(encoded, numbers, base)
 
 
+def synthetic_batch(base: LoadedBase, lengths: NDArray[np.int64], *, packed: bool) -> TokenBatch:
+    """Examples of these lengths out of any tokens, half of them learned: for trials of speed and agreement."""
+    tokens = np.arange(int(lengths.sum()))
+    vocabulary = int(base.model.get_input_embeddings().weight.shape[0])
+    examples = np.split(tokens * 7919 % vocabulary, np.cumsum(lengths)[:-1])
+    learned = [np.arange(length) % 2 == 1 for length in lengths]
+    return (_packed if packed else _padded)(base, examples, learned)
+
+
 def padded_batch(encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.int64], base: LoadedBase) -> TokenBatch:
     """Examples as rows, padded on the right.
 
     No attention mask is needed: under causal attention no token sees what is to the right of it, and padding is never
     a label.
     """
-    lengths = encoded.lengths[numbers]
-    ids = np.full((len(lengths), int(lengths.max())), base.pad_id, dtype=np.int64)
-    learned = np.zeros(ids.shape, dtype=np.bool_)
-    for row, number in enumerate(numbers):
-        span = slice(encoded.offsets[number], encoded.offsets[number + 1])
-        ids[row, : lengths[row]] = encoded.ids[span]
-        learned[row, : lengths[row]] = encoded.learned[span]
-    rows, positions = np.nonzero(learned)
-    return _batch_on_device(base, ids, rows * ids.shape[1] + positions, rows)
+    return _padded(base, *_of_numbers(encoded, numbers))
 
 
 def packed_batch(encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.int64], base: LoadedBase) -> TokenBatch:
     """Examples in one row without padding, for a model that attends by `PACKED`; positions restart at each."""
-    lengths = encoded.lengths[numbers]
+    return _packed(base, *_of_numbers(encoded, numbers))
+
+
+_Ids = Sequence[NDArray[np.integer[Any]]]
+_Learned = Sequence[NDArray[np.bool_]]
+
+
+def _of_numbers(encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.int64]) -> tuple[_Ids, _Learned]:
     spans = [slice(encoded.offsets[number], encoded.offsets[number + 1]) for number in numbers]
-    ids = np.concatenate([encoded.ids[span] for span in spans]).astype(np.int64)
-    places = np.flatnonzero(np.concatenate([encoded.learned[span] for span in spans]))
-    examples = np.repeat(np.arange(len(lengths)), lengths)[places]
+    return [encoded.ids[span] for span in spans], [encoded.learned[span] for span in spans]
+
+
+def _padded(base: LoadedBase, examples: _Ids, learned: _Learned) -> TokenBatch:
+    ids = np.full((len(examples), max(map(len, examples))), base.pad_id, dtype=np.int64)
+    counts = np.zeros(ids.shape, dtype=np.bool_)
+    for row, (tokens, which) in enumerate(zip(examples, learned, strict=True)):
+        ids[row, : len(tokens)] = tokens
+        counts[row, : len(tokens)] = which
+    rows, positions = np.nonzero(counts)
+    return _batch_on_device(base, ids, rows * ids.shape[1] + positions, rows)
+
+
+def _packed(base: LoadedBase, examples: _Ids, learned: _Learned) -> TokenBatch:
+    lengths = np.array([len(tokens) for tokens in examples])
+    ids = np.concatenate(examples).astype(np.int64)
+    places = np.flatnonzero(np.concatenate(learned))
+    of_token = np.repeat(np.arange(len(lengths)), lengths)
     positions = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     arguments = {"position_ids": _on_device(base, positions[None]), **boundaries(lengths, base.device).arguments}
-    return _batch_on_device(base, ids[None], places, examples, arguments)
+    return _batch_on_device(base, ids[None], places, of_token[places], arguments)
 
 
 def _batch_on_device(

@@ -1,0 +1,178 @@
+"""Which kernel is fastest for a base on this machine: measured once, in a second or so, and kept on disk."""
+
+import fcntl
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sftlab.lm.base import LoadedBase
+from sftlab.lm.kernel import Kernel
+from sftlab.lm.packed_attention import PACKED
+from sftlab.lm.product_attention import PRODUCTS
+from sftlab.lm.token_loss import TokenBatch, has_plain_head, synthetic_batch, token_losses
+from sftlab.study.identity import digest
+
+VERSION = 1
+AGREEMENT = {"float32": 1e-5, "bfloat16": 3e-2}
+CLEARLY_FASTER = 0.95
+SMALL, LARGE = (1, 32), (8, 128)
+ROUNDS = 3
+LONGEST_TRIAL = 0.4
+_NOT_OF_THE_SHAPE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A kernel and why it was taken: seconds of a training pass of 8 x 128 tokens under each attention in question."""
+
+    model: str
+    machine: str
+    precision: str
+    kernel: Kernel
+    seconds: dict[str, float]
+
+
+def kernel_cache() -> Path:
+    """Folder of what was measured: $SFTLAB_CACHE, else sftlab in the user's cache folder."""
+    own = os.environ.get("SFTLAB_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sftlab"
+
+
+def fastest_kernel(base: LoadedBase, *, machine: str, cache: Path) -> Kernel:
+    """The kernel measured for models of this shape on `machine`, measured now if never before.
+
+    Only kernels whose losses agree with the model's own attention are candidates: to 1e-5 in float32, to rounding in
+    bfloat16. On a GPU the packed layout is taken wherever it agrees. Where the cache cannot be written every process
+    measures for itself.
+    """
+    if base.device.type == "cuda":
+        return Kernel(PACKED) if _agrees(base, Kernel(PACKED)) else Kernel()
+    precision = f"{base.precision.weights}/{base.precision.compute}"
+    shape = {name: value for name, value in base.model.config.to_dict().items() if name not in _NOT_OF_THE_SHAPE}
+    about = [VERSION, json.dumps(shape, sort_keys=True, default=str), machine, precision, torch.__version__]
+    file = cache / "kernels" / f"{digest(about)[:32]}.json"
+    with _alone(file):
+        known = _read(file)
+        if known is None:
+            kernel, seconds = _measure(base)
+            known = Measured(base.model.config.model_type, machine, precision, kernel, seconds)
+            _write(file, known)
+    return known.kernel
+
+
+def measured_kernels(cache: Path) -> list[Measured]:
+    """All that was ever measured here."""
+    found = (_read(file) for file in sorted((cache / "kernels").glob("*.json")))
+    return [one for one in found if one is not None]
+
+
+def _measure(base: LoadedBase) -> tuple[Kernel, dict[str, float]]:
+    weights = base.weights().values()
+    try:
+        base.model.requires_grad_(True)
+        small, large = (_trial_batch(base, *shape) for shape in (SMALL, LARGE))
+        _seconds(base, Kernel(), small)
+        if _seconds(base, Kernel(), small) * (LARGE[0] * LARGE[1]) / (SMALL[0] * SMALL[1]) > 10 * LONGEST_TRIAL:
+            return Kernel(), {}
+        candidates = [Kernel(), *(kernel for kernel in (Kernel(PRODUCTS),) if _agrees(base, kernel))]
+        times: dict[Kernel, list[float]] = {kernel: [] for kernel in candidates}
+        starts: dict[Kernel, list[float]] = {kernel: [] for kernel in candidates}
+        for _ in range(ROUNDS + 1):
+            for kernel in candidates:
+                times[kernel].append(_seconds(base, kernel, large))
+                starts[kernel].append(_seconds(base, kernel, small))
+    finally:
+        base.model.requires_grad_(False)
+        for weight in weights:
+            weight.grad = None
+    # The first round warms up.
+    whole = {kernel: statistics.median(each[1:]) for kernel, each in times.items()}
+    best = min(whole, key=whole.__getitem__)
+    if whole[best] > CLEARLY_FASTER * whole[Kernel()]:
+        best = Kernel()
+    overhead = _overhead_tokens(statistics.median(starts[best][1:]), whole[best])
+    seconds = {kernel.attention or base.model.config._attn_implementation: each for kernel, each in whole.items()}
+    return Kernel(best.attention, overhead), seconds
+
+
+def _overhead_tokens(small: float, large: float) -> int:
+    """What a pass costs beside its tokens, from a straight line through two sizes; a multiple of 16."""
+    few, many = SMALL[0] * SMALL[1], LARGE[0] * LARGE[1]
+    per_token = (large - small) / (many - few)
+    if per_token <= 0:
+        return many
+    return min(many, max(0, round((small / per_token - few) / 16) * 16))
+
+
+def _trial_batch(base: LoadedBase, rows: int, length: int) -> TokenBatch:
+    fits = min(length, base.context_length)
+    return synthetic_batch(base, np.full(rows, fits), packed=False)
+
+
+def _seconds(base: LoadedBase, kernel: Kernel, batch: TokenBatch) -> float:
+    """Processor time of this thread for a forward and a backward pass."""
+    start = time.thread_time()
+    with kernel.attending(base.model):
+        token_losses(base, batch, plain_head=has_plain_head(base)).mean().backward()  # type: ignore[no-untyped-call]
+    return time.thread_time() - start
+
+
+def _agrees(base: LoadedBase, kernel: Kernel) -> bool:
+    """Whether losses of a few ragged examples are those of the model's own attention."""
+    lengths = np.minimum(np.array([24, 7, 48, 1]) + 1, base.context_length)
+    tolerance = AGREEMENT["bfloat16" if base.precision.compute == "bfloat16" else "float32"]
+    if _drops_attention(base):
+        return False
+
+    def losses(how: Kernel) -> torch.Tensor:
+        with torch.inference_mode(), how.attending(base.model):
+            batch = synthetic_batch(base, lengths, packed=how.packed)
+            return token_losses(base, batch, plain_head=False)
+
+    try:
+        own, other = losses(Kernel()), losses(kernel)
+    except (AssertionError, TypeError, ValueError, RuntimeError):
+        return False
+    return bool((own - other).abs().max() <= tolerance * own.abs().max())
+
+
+def _drops_attention(base: LoadedBase) -> bool:
+    config = base.model.config
+    return any(getattr(config, name, 0.0) for name in ("attention_dropout", "attn_pdrop"))
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """One process at a time measures for a file, so that all that wait take what the first one found."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = file.with_suffix(".lock").open("w")
+    except OSError:
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _read(file: Path) -> Measured | None:
+    try:
+        fields = json.loads(file.read_text())
+        return Measured(**{**fields, "kernel": Kernel(**fields["kernel"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _write(file: Path, measured: Measured) -> None:
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    with suppress(OSError):
+        temporary.write_text(json.dumps(asdict(measured)))
+        temporary.replace(file)
