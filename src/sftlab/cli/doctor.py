@@ -14,6 +14,7 @@ def doctor(as_json: AsJson = False) -> None:
     import psutil
 
     from sftlab.cli.printing import print_json, print_line, size
+    from sftlab.lm.measured_kernel import kernel_cache, measured_kernels
     from sftlab.plan.devices import default_precision, devices
 
     found = devices()
@@ -39,8 +40,18 @@ def doctor(as_json: AsJson = False) -> None:
         import torch
 
         facts["torch sees CUDA"] = str(torch.cuda.is_available())
+    facts["kernels"] = [
+        f"{one.model}, {one.precision}: attention {one.kernel.attention or 'of the model'}, a pass costs "
+        f"{one.kernel.pass_tokens} tokens ({_milliseconds(one.seconds)} for 8 x 128 tokens on {one.machine})"
+        for one in measured_kernels(kernel_cache())
+    ] or "none measured yet: the first run on a base does"
     if as_json:
         print_json(facts)
         return
     for name, fact in facts.items():
-        print_line(f"{name:>16}  {fact}")
+        for line in fact if isinstance(fact, list) else [fact]:
+            print_line(f"{name:>16}  {line}")
+
+
+def _milliseconds(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{name} {each * 1000:.0f} ms" for name, each in seconds.items()) or "too slow to try"
