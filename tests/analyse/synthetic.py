@@ -85,7 +85,8 @@ def run_cells(design: Design) -> tuple[RunCell, ...]:
                             max_tokens=128,
                             overflow="truncate",
                         )
-                        cells.append(RunCell(spec, f"family{base}", digest(["run", spec.run])))
+                        identity = digest(["run", spec.run])
+                        cells.append(RunCell(spec, f"family{base}", identity, trajectory=identity))
     return tuple(cells)
 
 

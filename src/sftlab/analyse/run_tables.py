@@ -65,7 +65,7 @@ def checkpoints_table(cells: Cells, store: Store) -> pl.DataFrame:
         raw = store.rows(cell.identity, "checkpoints")
         left = raw.iter_rows(named=True) if raw is not None else [{"epoch": cell.spec.epochs}]
         for row in left:
-            folder = store.checkpoint_folder(cell.identity, row["epoch"])
+            folder = store.checkpoint_folder(cell.trajectory, row["epoch"])
             rows.append(
                 {
                     "checkpoint": cell.checkpoint(row["epoch"]),

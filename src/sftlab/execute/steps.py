@@ -43,7 +43,7 @@ def train(place: Workplace, job: Job, task: Task) -> Record:
     data = RunData(train=encoded(selected.train), held_out=encoded(selected.held_out))
     files = RunFiles(
         working=store.working_folder(cell.identity),
-        checkpoint=lambda epoch: store.checkpoint_folder(cell.identity, epoch),
+        checkpoint=lambda epoch: store.checkpoint_folder(cell.trajectory, epoch),
     )
     control = TrainControl(
         on_progress=lambda progress: place.moved(progress.step / progress.steps, progress.tokens),

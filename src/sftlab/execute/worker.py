@@ -56,7 +56,7 @@ class Worker:
             and self._place.setup.resolved.study.checkpoints == "last"
         ):
             for epoch in range(1, job.run.spec.epochs):
-                shutil.rmtree(self._place.store.checkpoint_folder(job.run.identity, epoch), ignore_errors=True)
+                shutil.rmtree(self._place.store.checkpoint_folder(job.run.trajectory, epoch), ignore_errors=True)
 
     def _fail(self, task: Task, reason: str, log: str) -> None:
         self._place.store.commit_failure(Failure(task.identity, task.kind, reason, log, self._place.environment))

@@ -93,7 +93,7 @@ class Workplace:
         if loaded.holding != label:
             loaded.reset()
             if job.run is not None:
-                loaded.load_checkpoint(self.store.checkpoint_folder(job.run.identity, epoch))
+                loaded.load_checkpoint(self.store.checkpoint_folder(job.run.trajectory, epoch))
             loaded.holding = label
         return loaded
 

@@ -72,17 +72,19 @@ def _benchmark_digest(study: Study, ref: BenchmarkRef, contents: Contents) -> st
 
 def _run_cell(spec: RunSpec, base: BaseCell, datasets: dict[str, str]) -> RunCell:
     spec = spec.model_copy(update={"template": resolved_template(spec.template, base.base)})
-    identity = digest(
-        {
-            "step": "train",
-            "version": TRAIN_VERSION,
-            "base": base.digest,
-            "tokenizer": base.tokenizer_digest,
-            "data": [datasets[part.dataset] for part in spec.parts],
-            "recipe": spec.recipe,
-        }
-    )
-    return RunCell(spec, base.family, identity)
+    trained = {
+        "step": "train",
+        "version": TRAIN_VERSION,
+        "base": base.digest,
+        "tokenizer": base.tokenizer_digest,
+        "data": [datasets[part.dataset] for part in spec.parts],
+        "recipe": spec.recipe,
+    }
+    identity = digest(trained)
+    if spec.depends_on_length:
+        return RunCell(spec, base.family, identity, trajectory=identity)
+    endless = {name: value for name, value in spec.recipe.items() if name != "epochs"}
+    return RunCell(spec, base.family, identity, trajectory=digest({**trained, "recipe": endless}))
 
 
 def _score_cells(
@@ -98,7 +100,7 @@ def _score_cells(
             {
                 "step": "score",
                 "version": SCORE_VERSION,
-                "model": base.digest if run is None else run.identity,
+                "model": base.digest if run is None else run.trajectory,
                 "epoch": epoch,
                 "tokenizer": base.tokenizer_digest,
                 "precision": precision,

@@ -88,7 +88,7 @@ def _waves(runs: Iterable[RunCell]) -> Iterable[tuple[RunCell, int]]:
 
 def _lacks_checkpoint(run: RunCell, scores: Iterable[Task], store: Store) -> bool:
     epochs = {task.cell.epoch for task in scores if isinstance(task.cell, ScoreCell)}
-    return any(not store.checkpoint_folder(run.identity, epoch).is_dir() for epoch in epochs)
+    return any(not store.checkpoint_folder(run.trajectory, epoch).is_dir() for epoch in epochs)
 
 
 def counts(resolved: Resolved, store: Store) -> dict[str, Counts]:

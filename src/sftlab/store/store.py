@@ -119,9 +119,9 @@ class Store:
         frame = self._done.get(identity)
         return None if frame is None else read_table(frame, table)
 
-    def checkpoint_folder(self, run_identity: str, epoch: int) -> Path:
+    def checkpoint_folder(self, trajectory: str, epoch: int) -> Path:
         """Where a checkpoint's weights lie; the folder exists only when they are whole."""
-        return self.root / "checkpoints" / run_identity / f"epoch-{epoch}"
+        return self.root / "checkpoints" / trajectory / f"epoch-{epoch}"
 
     def working_folder(self, run_identity: str) -> Path:
         """Where an unfinished run keeps what it needs to go on; removed when the run is done."""

@@ -9,7 +9,7 @@ LABEL_DIGITS = 12
 
 
 def checkpoint_label(identity: str, epoch: int) -> str:
-    """How tables name a checkpoint: the first digits of its run's (or base's) identity and the epoch."""
+    """How tables name a checkpoint: the first digits of its trajectory's (or base's) identity and the epoch."""
     return f"{identity[:LABEL_DIGITS]}-e{epoch}"
 
 
@@ -30,15 +30,20 @@ class BaseCell:
 
 @dataclass(frozen=True)
 class RunCell:
-    """One run of the study."""
+    """One run of the study.
+
+    Runs whose weights after an epoch do not depend on how many follow share a `trajectory`: the longest is trained, the
+    others are its beginnings. Checkpoints belong to the trajectory. Of any other run it is the run's own identity.
+    """
 
     spec: RunSpec
     family: str
     identity: str
+    trajectory: str
 
     def checkpoint(self, epoch: int) -> str:
         """Label of the checkpoint after an epoch."""
-        return checkpoint_label(self.identity, epoch)
+        return checkpoint_label(self.trajectory, epoch)
 
 
 @dataclass(frozen=True)

@@ -58,3 +58,8 @@ class RunSpec(Frozen):
         names = {"run", "base", "dataset", "method_name", "parts"}
         method = {**self.method.model_dump(exclude={"select"}), "version": type(self.method).version}
         return {**self.model_dump(exclude=names), "method": method, "weights": [part.weight for part in self.parts]}
+
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether the weights after an epoch depend on how many epochs follow: through the schedule, or its end."""
+        return self.schedule != "constant"
