@@ -1,5 +1,8 @@
 """Attention by products and over packed rows, beside PyTorch's own attention example by example."""
 
+import inspect
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from sftlab.lm.packed_attention import boundaries, packed_attention
+from sftlab.lm.packed_attention import _variable_length, boundaries, packed_attention
 from sftlab.lm.product_attention import causal_products, product_attention
 
 _CPU = torch.device("cpu")
@@ -87,3 +90,42 @@ def test_no_gradient_crosses_the_boundary_of_packed_examples():
 def test_attention_dropout_is_refused_rather_than_left_out():
     with pytest.raises(AssertionError, match="dropout"):
         product_attention(torch.nn.Identity(), *_drawn(3), None, dropout=0.1)
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+@pytest.mark.parametrize("window", [None, 1, 3])
+def test_kernel_for_variable_lengths_is_asked_for_the_same(window, groups, monkeypatch):
+    """The kernel itself needs a GPU: what it is documented to compute is written out in its place."""
+    from torch.nn.attention import varlen
+
+    legal = inspect.signature(varlen.varlen_attn)
+
+    def written_out(*given, **named):
+        call = legal.bind(*given, **named)
+        call.apply_defaults()
+        asked = call.arguments
+        starts, (left, right) = asked["cu_seq_q"], asked["window_size"]
+        assert starts.dtype == asked["cu_seq_k"].dtype == torch.int32
+        assert torch.equal(starts, asked["cu_seq_k"])
+        assert asked["max_q"] == asked["max_k"] == int(starts.diff().max())
+        assert asked["enable_gqa"] == (asked["key"].shape[1] != asked["query"].shape[1])
+        mixed = []
+        for start, end in itertools.pairwise(starts.tolist()):
+            q, k, v = (asked[part][start:end].transpose(0, 1)[None] for part in ("query", "key", "value"))
+            behind = torch.arange(end - start)[:, None] - torch.arange(end - start)
+            seen = (behind >= -right) & ((behind <= left) | (left < 0))
+            mixed.append(
+                functional.scaled_dot_product_attention(
+                    q, k, v, attn_mask=seen, scale=asked["scale"], enable_gqa=asked["enable_gqa"]
+                )[0].transpose(0, 1)
+            )
+        return torch.cat(mixed)
+
+    query, key, value = _drawn(15, groups=groups)
+    spans = boundaries(np.array([4, 1, 7, 3]), _CPU)
+    expected, _ = packed_attention(
+        torch.nn.Identity(), query, key, value, None, scaling=0.4, sliding_window=window, **spans.arguments
+    )
+    monkeypatch.setattr(varlen, "varlen_attn", written_out)
+    mixed = _variable_length(query, key, value, (spans.starts, spans.longest), 0.4, window)
+    assert torch.allclose(mixed, expected, atol=1e-6)
