@@ -8,15 +8,17 @@ import random
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import peft
 import pytest
 import torch
 
 from sftlab.data.example import Example, Turn
+from sftlab.data.reading import read_dataset
 from sftlab.lm.adapters import inject_lora
 from sftlab.lm.base import LoadedBase, load_base
 from sftlab.lm.encoding import EncodedExamples, EncodingRecipe, encode_examples
-from sftlab.study.declaration import BaseRef, Precision
+from sftlab.study.declaration import BaseRef, DatasetRef, Precision
 from sftlab.study.methods import Full, Lora
 from sftlab.study.run import RunSpec
 from sftlab.train import RunData
@@ -91,7 +93,7 @@ def base_of(tmp_path_factory):
     """A Llama with one of the tokenizers, read anew from its folder at every call."""
     folder = tmp_path_factory.mktemp("witnessed")
 
-    def read(kind: str) -> LoadedBase:
+    def read(kind: str, precision: Precision | None = None) -> LoadedBase:
         target = folder / kind
         if not target.is_dir():
             tokenizer = TOKENIZERS_TRAINED[kind]()
@@ -101,7 +103,7 @@ def base_of(tmp_path_factory):
             model.config.pad_token_id = tokenizer.pad_token_id
             model.save_pretrained(target)
             tokenizer.save_pretrained(target)
-        return load_base(BaseRef(name=kind, model=str(target)), device="cpu", precision=Precision())
+        return load_base(BaseRef(name=kind, model=str(target)), device="cpu", precision=precision or Precision())
 
     return read
 
@@ -174,6 +176,48 @@ def test_decayed_and_clipped_run_equals_trl(base_of, tmp_path):
     method = LORA.model_copy(update={"weight_decay": 0.1, "max_grad_norm": 0.05})
     run = spec(method=method, template="question_answer")
     assert_equals_trl((base, base_of("metaspace")), given, run, tmp_path, accumulation=2)
+
+
+@pytest.mark.parametrize("kind", ["byte_level", "metaspace"])
+def test_run_that_learns_all_text_equals_trl(kind, base_of, tmp_path):
+    base = base_of(kind)
+    given = RunData(
+        *(_encoded(base, part, tmp_path, template="question_answer", loss_on="all") for part in (examples(21), []))
+    )
+    run = spec(template="question_answer", loss_on="all")
+    assert_equals_trl((base, base_of(kind)), given, run, tmp_path, mask=None, accumulation=4)
+
+
+def test_run_that_computes_in_bfloat16_is_as_close_to_trl_as_rounding_allows(base_of, tmp_path):
+    precision = Precision(weights="float32", compute="bfloat16")
+    base, exact = base_of("metaspace", precision), base_of("metaspace")
+    given = data(base, tmp_path, count=21, template="question_answer")
+    run = spec(precision=precision, template="question_answer")
+    ours = train(base, run, given, tmp_path / "mixed").rows["losses"]["loss"].to_numpy()
+    single = (
+        train(exact, spec(template="question_answer"), given, tmp_path / "single").rows["losses"]["loss"].to_numpy()
+    )
+    reference = base_of("metaspace")
+    options = TrlOptions(tmp_path, accumulation=2, bf16=True)
+    theirs = trl_run(reference, reference.model.requires_grad_(True), given.train, run, options)
+    rounding = np.abs(np.array(theirs.losses) - single).max()
+    assert 0 < np.abs(ours - single).max() <= 3 * rounding
+    assert np.abs(ours - np.array(theirs.losses)).max() <= 3 * rounding
+    for weight in base.weights().values():
+        assert weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["stories260K", "babyllama_tok361"])
+def test_run_of_a_pretrained_model_on_real_data_equals_trl(name, shared, tmp_path):
+    made = list(read_dataset(DatasetRef(path=str(shared / "data" / "sft" / "alpaca.json")), name="lima").examples[:21])
+    base, reference = (
+        load_base(BaseRef(name=name, model=str(shared / "weights" / name)), device="cpu", precision=Precision())
+        for _ in range(2)
+    )
+    recipe = {"template": "question_answer", "max_tokens": 128}
+    given = RunData(*(_encoded(base, part, tmp_path, **recipe) for part in (made, [])))
+    run = spec(method=FULL.model_copy(update={"learning_rate": (1e-3,)}), **recipe)
+    assert_equals_trl((base, reference), given, run, tmp_path, accumulation=4)
 
 
 def _prepared_by_trl(base: LoadedBase, rows: list[dict], folder: Path, **options) -> list[dict[str, list[int]]]:

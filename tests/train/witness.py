@@ -28,11 +28,15 @@ class WitnessedSteps:
 
 @dataclass(frozen=True)
 class TrlOptions:
-    """Passes of an optimizer step, the name of the mask of learned tokens, and a folder TRL may write to."""
+    """Passes of an optimizer step, the name of the mask of learned tokens (None: all are), bf16 compute or float32.
+
+    TRL may write to `folder`.
+    """
 
     folder: Path
     accumulation: int = 1
-    mask: str = "completion_mask"
+    mask: str | None = "completion_mask"
+    bf16: bool = False
 
 
 class EpochOrders(Sampler):
@@ -50,12 +54,13 @@ class EpochOrders(Sampler):
         return iter(self.orders[self.epoch - 1])
 
 
-def masked_rows(encoded: EncodedExamples, mask: str) -> datasets.Dataset:
+def masked_rows(encoded: EncodedExamples, mask: str | None) -> datasets.Dataset:
     """Examples as TRL takes them when they are tokenised already: ids, and a mask of 1 where a token is learned."""
-    spans = [slice(start, end) for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)]
-    return datasets.Dataset.from_list(
-        [{"input_ids": encoded.ids[span].tolist(), mask: encoded.learned[span].astype(int).tolist()} for span in spans]
-    )
+    rows = []
+    for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True):
+        learned = {} if mask is None else {mask: encoded.learned[start:end].astype(int).tolist()}
+        rows.append({"input_ids": encoded.ids[start:end].tolist(), **learned})
+    return datasets.Dataset.from_list(rows)
 
 
 def trl_run(
@@ -84,7 +89,7 @@ def trl_run(
     arguments = trl.SFTConfig(
         output_dir=str(options.folder),
         use_cpu=True,
-        bf16=False,
+        bf16=options.bf16,
         report_to="none",
         disable_tqdm=True,
         save_strategy="no",
@@ -98,7 +103,7 @@ def trl_run(
         weight_decay=run.method.weight_decay,
         max_grad_norm=run.method.max_grad_norm,
         loss_type="nll",
-        completion_only_loss=True,
+        completion_only_loss=options.mask is not None,
         gradient_checkpointing=False,
         max_length=None,
     )
