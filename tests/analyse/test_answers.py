@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from sftlab.analyse.analysis import SCHEMAS
 from sftlab.analyse.answers import analysis, answer_lines
 from sftlab.analyse.gain_sets import GainSet
-from sftlab.analyse.properties import independent_datasets
+from sftlab.analyse.properties import dataset_units, independent_datasets
 from sftlab.analyse.ranking import LIKE_THESE, THESE, comparisons_frame, ranking_frame
 from sftlab.store import Record, Store
 from tests.analyse.synthetic import BENCHMARKS, PLANTED, Design, make_cells, write
@@ -127,6 +128,37 @@ def test_mixtures_alone_count_as_datasets_up_to_what_they_are_made_of():
     assert independent_datasets(["ab", "abc"], made_of) == 2
     assert independent_datasets(["a", "b", "c", "ab", "abc"], made_of) == 3
     assert independent_datasets(["a", "d"], {}) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "sources", "units"),
+    [
+        ("abc", {}, {"a": "a", "b": "b", "c": "c"}),
+        (["a", "b", "ab"], {"ab": "ab"}, {"a": "a", "b": "b"}),
+        (["a", "bc"], {"bc": "bc"}, {"a": "a", "bc": "bc"}),
+        (["ab", "cd"], {"ab": "ab", "cd": "cd"}, {"ab": "ab", "cd": "cd"}),
+        (
+            ["ab", "cd", "bc", "ef"],
+            {"ab": "ab", "cd": "cd", "bc": "bc", "ef": "ef"},
+            {"ab": "ab", "cd": "ab", "bc": "ab", "ef": "ef"},
+        ),
+    ],
+)
+def test_dataset_units_share_no_part(names, sources, units):
+    assert dataset_units(names, {name: frozenset(parts) for name, parts in sources.items()}) == units
+
+
+@pytest.mark.parametrize("frame", ["layer_change", "training"])
+def test_mixtures_neither_narrow_nor_move_means_over_datasets(frame, tmp_path):
+    made_of = {"all": ("arithmetic", "facts", "code"), "without": ("facts", "code")}
+    names = ("arithmetic", "facts", "code")
+    cells, store = write(Design(bases=2, seeds=1, items=20, datasets=(*names, *made_of), mixtures=made_of), tmp_path)
+    runs = tuple(cell for cell in cells.runs if cell.spec.dataset in names)
+    kept = {cell.spec.run for cell in runs} | {None}
+    parts = replace(cells, runs=runs, scores=tuple(cell for cell in cells.scores if cell.run in kept))
+    with_mixtures, alone = (getattr(analysis(known, store), frame) for known in (cells, parts))
+    assert_frame_equal(with_mixtures, alone)
+    assert set(alone["cells"]) == {6}
 
 
 def test_planted_layer_goes_with_gain_and_the_change_grows_with_depth(planted_analysis):

@@ -235,3 +235,21 @@ def test_validation_interval_is_student_over_examples_in_bits_per_byte_like_its_
     assert row["loss"] != row["bits_per_byte"]
     assert row["ci_high"] == pytest.approx(row["bits_per_byte"] + 2.0930240544 * row["se"])
     assert row["ci_low"] == pytest.approx(row["bits_per_byte"] - 2.0930240544 * row["se"])
+
+
+def test_intervals_of_code_lengths_and_counts_end_at_zero(tmp_path):
+    design = Design(bases=1, datasets=("facts",), methods=("full",), seeds=1, items=2, benchmarks=())
+    cells, store = write(design, tmp_path / "whole")
+    short = Store(tmp_path / "short")
+    for cell, name in ((cells.runs[0], "validation"), *((measure, "properties") for measure in cells.measures)):
+        rows = store.rows(cell.identity, name)
+        if name == "validation":
+            wide = rows.with_columns(se=pl.lit(1.0), bits_per_byte=pl.lit(1.0))
+        else:
+            wide = rows.with_columns(ci_low=pl.col("ci_low") - 5)
+        short.commit(Record(cell.identity, "train", {}, {}, {name: wide}))
+    validation, data = table("validation", cells, short), table("data", cells, short)
+    assert validation["ci_low"].unique().to_list() == [0.0]
+    assert validation["ci_high"].to_list() == pytest.approx([1 + 2.0930240544] * 3)
+    assert data.filter(property="response_bits_per_byte")["ci_low"].to_list() == [0.0]
+    assert data.filter(property="response_tokens")["ci_low"].min() > 20

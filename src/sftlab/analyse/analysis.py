@@ -129,7 +129,8 @@ class Analysis:
       from the largest.
     - layer_correlations: correlation of that change with gain over family x dataset cells, centred by family.
     - training: level minus other of a factor (method, samples, schedule, epochs, learning_rate), all else equal;
-      `smallest_effect` is what the design would have found in 4 of 5 studies.
+      `smallest_effect` is what the design would have found in 4 of 5 studies. Here and in `layer_change`, mixtures of
+      datasets that were tried alone do not count: they are no datasets of their own.
     - training_points: the base x dataset cells behind them.
     - seed_noise: standard deviation of gain between seeds of the same cell, with its degrees of freedom.
     """

@@ -54,8 +54,9 @@ def analysis_of_tables(
     points = property_points(sets, tables["data"])
     properties = properties_frame(points, sources or {})
     moved = profiles(tables["layers"], tables["runs"])
-    change, correlations = layer_change_frame(moved), layer_correlations_frame(moved, sets, sources or {})
-    training, training_points = training_frames(sets)
+    change = layer_change_frame(moved, sources or {})
+    correlations = layer_correlations_frame(moved, sets, sources or {})
+    training, training_points = training_frames(sets, sources or {})
     noise = seed_noise_frame(sets)
     findings = (
         *_state(tables),

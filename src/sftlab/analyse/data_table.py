@@ -10,7 +10,10 @@ from sftlab.study.measures import MEASURES
 
 
 def data_table(cells: Cells, store: Store) -> pl.DataFrame:
-    """One row per property of each measured sample; a measure that is missing has its rows too, with a status."""
+    """One row per property of each measured sample; a measure that is missing has its rows too, with a status.
+
+    Properties are code lengths, perplexities and counts: none is below 0, nor is an end of its interval.
+    """
     rows: list[dict[str, object]] = []
     for cell in cells.measures:
         status = cell_status(cell.identity, store)
@@ -27,4 +30,5 @@ def data_table(cells: Cells, store: Store) -> pl.DataFrame:
         expected = [{"property": name} for name in MEASURES[cell.measure].properties]
         found = raw.iter_rows(named=True) if raw is not None else iter(expected)
         rows.extend({**row, **names} for row in found)
-    return from_rows(rows, DATA).with_columns(pl.col(pl.Float64).fill_nan(None))
+    known = from_rows(rows, DATA).with_columns(pl.col(pl.Float64).fill_nan(None))
+    return known.with_columns(pl.col("ci_low").clip(lower_bound=0.0))

@@ -18,6 +18,7 @@ from sftlab.analyse.properties import (
     correlated_within,
     correlation_columns,
     family_cells,
+    in_units,
     independent_datasets,
 )
 from sftlab.analyse.ranking import ends
@@ -36,15 +37,18 @@ class Profile:
     rows: pl.DataFrame
     change: Reals
 
-    def cell_means(self) -> tuple[pl.DataFrame, Reals]:
-        """Names of the family x dataset cells and their mean change at each depth."""
+    def cell_means(self, sources: Sources | None = None) -> tuple[pl.DataFrame, Reals]:
+        """Names of the family x dataset cells and their mean change at each depth.
+
+        With `sources`, datasets are those that count in a mean over them (see `dataset_units`).
+        """
         names = [f"depth_{place}" for place in range(len(self.depths))]
         with_change = pl.concat([self.rows, pl.DataFrame(self.change, schema=names)], how="horizontal")
         recipe = with_change.group_by("base", "family", "dataset", *FACTORS, maintain_order=True).agg(
             pl.col(names).mean()
         )
         of_base = recipe.group_by("base", "family", "dataset", maintain_order=True).agg(pl.col(names).mean())
-        cells = family_cells(of_base, *names)
+        cells = family_cells(of_base if sources is None else in_units(of_base, sources), *names)
         return cells.select("family", "dataset"), cells.select(names).to_numpy().astype(np.float64)
 
 
@@ -81,15 +85,16 @@ def _profile(method: str, part: str, rows: pl.DataFrame, is_deep: bool) -> Profi
     return Profile(method, part, tuple(float(depth) for depth in depth_D), names, change_RD)
 
 
-def layer_change_frame(found: Sequence[Profile]) -> pl.DataFrame:
+def layer_change_frame(found: Sequence[Profile], sources: Sources) -> pl.DataFrame:
     """Frame `layer_change`: mean over family x dataset cells, interval over families and datasets (`two_way_mean`).
 
+    Mixtures of datasets that were tried alone are left out (see `dataset_units`).
     `near_peak` marks the depths whose change cannot be told from the largest, paired by cell: a confidence set of where
     the weights move most. It is null where there are too few cells to tell.
     """
     rows: list[Row] = []
     for profile in found:
-        cells, change_CD = profile.cell_means()
+        cells, change_CD = profile.cell_means(sources)
         estimates = [_over_cells(change_CD[:, place], cells) for place in range(len(profile.depths))]
         peak = max(range(len(estimates)), key=lambda place: estimates[place].value)
         for place, (depth, estimate) in enumerate(zip(profile.depths, estimates, strict=True)):

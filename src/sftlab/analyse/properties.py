@@ -31,6 +31,31 @@ def independent_datasets(names: Iterable[str], sources: Sources) -> int:
     return min(len(distinct), len(frozenset[str]().union(*(sources.get(name, {name}) for name in distinct))))
 
 
+def dataset_units(names: Iterable[str], sources: Sources) -> dict[str, str]:
+    """Which independent unit each dataset counts as in a mean over datasets; what is not in it is left out.
+
+    The mean of the parts holds all that the mean over them and their mixtures says of datasets like these, and counting
+    both narrows the interval. So mixtures with a part that stands there alone are left out, and those of the rest that
+    share a part count as one unit, named by the first of them.
+    """
+    made_of = {name: sources.get(name, frozenset({name})) for name in names}
+    alone = frozenset[str]().union(*(parts for parts in made_of.values() if len(parts) == 1))
+    units: dict[str, str] = {}
+    for name, parts in made_of.items():
+        if len(parts) > 1 and parts & alone:
+            continue
+        met = list(dict.fromkeys(unit for other, unit in units.items() if made_of[other] & parts)) or [name]
+        units = {other: met[0] if unit in met else unit for other, unit in units.items()} | {name: met[0]}
+    return units
+
+
+def in_units(points: pl.DataFrame, sources: Sources) -> pl.DataFrame:
+    """Rows whose `dataset` counts in a mean over datasets, under the name of its unit (see `dataset_units`)."""
+    units = dataset_units(points["dataset"].unique(maintain_order=True).to_list(), sources)
+    kept = points.filter(pl.col("dataset").is_in(list(units)))
+    return kept.with_columns(pl.col("dataset").replace_strict(units, return_dtype=pl.String))
+
+
 def property_points(sets: Sequence[GainSet], data: pl.DataFrame) -> pl.DataFrame:
     """Frame `property_points`: gain and every property of each base x dataset cell (means over recipes and seeds)."""
     values = (

@@ -87,7 +87,7 @@ def losses_table(cells: Cells, store: Store) -> pl.DataFrame:
 def validation_table(cells: Cells, store: Store) -> pl.DataFrame:
     """Loss and bits per byte of held-out examples after each epoch, 0 being the base.
 
-    Standard error and interval (Student's t over examples) are those of the bits per byte.
+    Standard error and interval (Student's t over examples) are those of the bits per byte; no end is below 0.
     """
 
     def with_interval(frame: pl.DataFrame) -> pl.DataFrame:
@@ -95,7 +95,8 @@ def validation_table(cells: Cells, store: Store) -> pl.DataFrame:
             float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) if n is not None and n > 1 else None for n in frame["n"]
         ]
         half = pl.col("se") * pl.Series(quantiles, dtype=pl.Float64)
-        return frame.with_columns(ci_low=pl.col("bits_per_byte") - half, ci_high=pl.col("bits_per_byte") + half)
+        low, high = pl.col("bits_per_byte") - half, pl.col("bits_per_byte") + half
+        return frame.with_columns(ci_low=low.clip(lower_bound=0.0), ci_high=high)
 
     frames = (with_interval(conformed(frame, VALIDATION)) for _, frame in _raw(cells, store, "validation"))
     return _stacked(frames, VALIDATION)

@@ -9,18 +9,19 @@ import polars as pl
 from sftlab.analyse.analysis import framed
 from sftlab.analyse.gain_sets import FACTORS, GainSet, codes
 from sftlab.analyse.intervals import Labels, Reals, two_way_mean
-from sftlab.analyse.properties import family_cells
+from sftlab.analyse.properties import Sources, family_cells, in_units
 from sftlab.analyse.ranking import ends
 from sftlab.analyse.verdicts import Row, adjust
 
 
-def training_frames(sets: Sequence[GainSet]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def training_frames(sets: Sequence[GainSet], sources: Sources) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Frames `training` and `training_points`: level minus other of every factor that the study varies.
 
     Runs are paired that share base, dataset and all other factors (seeds are averaged). The difference is the mean over
-    family x dataset cells; its interval is over families and datasets (`two_way_mean`), plus the choice of items. A
-    single cell has the interval over items and seeds, of that base and dataset. p-values are adjusted (Benjamini &
-    Hochberg) over all comparisons, separately for main and other metrics.
+    family x dataset cells; its interval is over families and datasets (`two_way_mean`), plus the choice of items.
+    Mixtures of datasets that were tried alone are left out (see `dataset_units`). A single cell has the interval over
+    items and seeds, of that base and dataset. p-values are adjusted (Benjamini & Hochberg) over all comparisons,
+    separately for main and other metrics.
     """
     rows: list[Row] = []
     points: list[Row] = []
@@ -31,7 +32,7 @@ def training_frames(sets: Sequence[GainSet]) -> tuple[pl.DataFrame, pl.DataFrame
                 if paired.is_empty():
                     continue
                 names = {**gain_set.metric_columns, "factor": factor, "level": _text(level), "other": _text(other)}
-                rows.append({**names, **_difference(gain_set, paired)})
+                rows.append({**names, **_difference(gain_set, in_units(paired, sources))})
                 of_base = paired.group_by("base", "family", "dataset", maintain_order=True).agg(
                     pl.col("gain", "other_gain").mean()
                 )
