@@ -4,7 +4,8 @@
     python perf/profile_study.py --save
 
 The study runs in this one process with one thread, watched from outside (`stage_sampler.py`). Scaled up: what belongs
-to a run or a data sample grows with the runs and is shared by the cores; what belongs to a base or a process stays what
+to a run or a data sample grows with the runs and is shared by the cores, and so is the loading of bases, which a worker
+changes with every round of datasets; what belongs to a base (its own scores), to the machine or to a process stays what
 it is; planning, tables, analysis and report are done by one process and are taken to grow with the runs.
 """
 
@@ -29,7 +30,7 @@ SOURCES = Path(__file__).resolve().parent.parent / "src" / "sftlab"
 CORES = 2
 THOUSAND = 1000
 SERIAL = ("plan", "tables", "analysis", "report")
-ONCE = (IMPORTS, "load bases", "scoring of the bases")
+ONCE = (IMPORTS, "choice of kernels", "scoring of the bases")
 LARGEST = 3
 LINES = 8
 
@@ -38,6 +39,7 @@ BY_PLACE = (
     ("measure/weight_change.py", None, "weight change"),
     ("train/checkpoint.py", None, "checkpoint writing"),
     ("train/state.py", "write_state", "state to resume from"),
+    ("lm/measured_kernel.py", None, "choice of kernels"),
     ("execute/workplace.py", "model", "load bases"),
     ("lm/base.py", "load_base", "load bases"),
     ("lm/base.py", "reset", "reset to the base"),
@@ -105,6 +107,7 @@ def main() -> None:
     os.environ.update({"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"})
     at_start = machine()
     folder = Path(tempfile.mkdtemp(prefix="sftlab-profile-"))
+    os.environ["SFTLAB_CACHE"] = str(folder / "cache")
     current = Current()
     sampler = StageSampler(SOURCES, current.stage)
     start = time.perf_counter()

@@ -53,6 +53,7 @@ def main() -> None:
     asked = _arguments()
     at_start = machine()
     folder = Path(tempfile.mkdtemp(prefix="sftlab-study-speed-"))
+    say(f"files in {folder}, removed when all went well")
     study = write_shared_study(folder, _design(asked))
     resolved = _resolved(study, folder / "plan-store")
     runs = sampled(resolved.cells.runs, asked.sample)
@@ -171,7 +172,8 @@ def _process(command: list[str], **environment: str) -> tuple[float, float]:
 
 def _ours(study: SharedStudy, store: Path, *, workers: int) -> Side:
     command = [sys.executable, "-c", "from sftlab.cli import main; main()", "run", str(study.path)]
-    wall, cpu = _process([*command, "--store", str(store), "--workers", str(workers)])
+    cache = {"SFTLAB_CACHE": str(store.parent / "cache"), "TORCHINDUCTOR_CACHE_DIR": str(store.parent / "compiled")}
+    wall, cpu = _process([*command, "--store", str(store), "--workers", str(workers)], **cache)
     return Side(wall, cpu, _our_stages(store))
 
 
@@ -201,7 +203,8 @@ def _threads(plan: Json, folder: Path) -> dict[str, float]:
 def _peer(plan: Json, out: Path) -> tuple[float, float]:
     written = out.with_suffix(".plan.json")
     written.write_text(json.dumps(plan))
-    return _process([sys.executable, str(PERF / "peer_study.py"), str(written), str(out)])
+    command = [sys.executable, str(PERF / "peer_study.py"), str(written), str(out)]
+    return _process(command, TMPDIR=str(out.parent))
 
 
 def _theirs(plan: Json, folder: Path, *, total: "Sequence[RunCell]") -> tuple[Side, Json]:
@@ -247,10 +250,10 @@ def table(ours: Sequence[Side], theirs: Sequence[Side], found: Differences, *, n
     lines = [
         markdown_table(["", f"TRL + PEFT + lm-eval{note}", "sftlab", "ratio"], rows),
         "",
-        f"First sitting of sftlab: {ours[0].wall:.1f} s wall. Training includes loading or resetting the base, tokens, "
-        "validation and checkpoints; around scores are a worker's imports, its bases and the reading of benchmarks, "
-        "which the peer has in its imports and its scoring; sftlab's weight change is in its training, the peer's in "
-        "its measures.",
+        f"First sitting of sftlab, nothing kept from before: {ours[0].wall:.1f} s wall. Training includes loading or "
+        "resetting the base, tokens, validation and checkpoints; around scores are a worker's imports, its bases and "
+        "the reading of benchmarks, which the peer has in its imports and its scoring; sftlab's weight change is in "
+        "its training, the peer's in its measures.",
         "",
         f"Same results: {found.sentence}.",
     ]

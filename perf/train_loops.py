@@ -24,11 +24,15 @@ MAX_GRAD_NORM = 1.0
 
 @dataclass(frozen=True)
 class Pass:
-    """One training from the base on: the loss and the moment of the end of every step, and when it was begun."""
+    """One training from the base on: the loss and the moment of the end of every step, and when it was begun.
+
+    `how` is what was chosen on this machine, in words.
+    """
 
     losses: tuple[float, ...]
     begun: Instant
     ends: tuple[Instant, ...]
+    how: str = ""
 
     @property
     def whole(self) -> Span:
@@ -113,9 +117,14 @@ def run_spec(work: Work, compute: Compute) -> "RunSpec":
 
 
 def sftlab_loop(work: Work, compute: Compute) -> Callable[[], Pass]:
-    """The trainer of sftlab on a base in memory, which stays there from pass to pass as in a worker."""
+    """The trainer of sftlab on a base in memory, which stays there from pass to pass as in a worker.
+
+    The first pass also chooses the kernel by measurement, as a worker does when it first meets a base.
+    """
     from sftlab.execute.workplace import MICRO_BATCH_TOKENS
     from sftlab.lm.encoding import EncodedExamples
+    from sftlab.lm.measured_kernel import fastest_kernel
+    from sftlab.plan.devices import devices
     from sftlab.train.inputs import Progress, RunData, RunFiles, TrainControl
     from sftlab.train.run import train_run
 
@@ -134,6 +143,7 @@ def sftlab_loop(work: Work, compute: Compute) -> Callable[[], Pass]:
         # A state of an earlier pass would be taken up again.
         working = Path(tempfile.mkdtemp(dir=folder))
         begun = Instant.now()
+        base.kernel = fastest_kernel(base, machine=devices()[0].name, cache=folder / "cache")
         trained = train_run(
             base,
             spec,
@@ -141,7 +151,7 @@ def sftlab_loop(work: Work, compute: Compute) -> Callable[[], Pass]:
             files=RunFiles(working, lambda _: None),
             control=TrainControl(on_progress=at_step, max_micro_tokens=MICRO_BATCH_TOKENS["cpu"]),
         )
-        return Pass(tuple(trained.rows["losses"]["loss"].to_list()), begun, tuple(ends))
+        return Pass(tuple(trained.rows["losses"]["loss"].to_list()), begun, tuple(ends), str(base.kernel))
 
     return run
 
@@ -184,8 +194,8 @@ def _padded(rows: list[dict[str, list[int]]], pad: int) -> dict[str, Tensor]:
     return batch
 
 
-def plain_loop(work: Work) -> Callable[[], Pass]:
-    """Padded batches, the model's own loss, AdamW and clipping, in float32."""
+def plain_loop(work: Work, compute: Compute) -> Callable[[], Pass]:
+    """Padded batches, the model's own loss, AdamW and clipping; with bfloat16 compute by autocast."""
     model, reset = _peer_model(work)
     pad = 2
 
@@ -197,7 +207,8 @@ def plain_loop(work: Work) -> Callable[[], Pass]:
         losses, ends = [], []
         model.train()
         for step in range(len(work.order)):
-            loss = model(**_padded(work.rows(step), pad)).loss
+            with torch.autocast("cpu", torch.bfloat16, enabled=compute == "bfloat16"):
+                loss = model(**_padded(work.rows(step), pad)).loss
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
             optimizer.step()
