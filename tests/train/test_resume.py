@@ -46,7 +46,7 @@ def _assert_same(one, other, one_folder: Path, other_folder: Path) -> None:
     assert len(first) > 0
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
-    provenance = {"wall_seconds", "peak_memory_bytes"}
+    provenance = {"wall_seconds", "seconds_by_epoch", "peak_memory_bytes"}
     assert {k: v for k, v in one.result.items() if k not in provenance} == {
         k: v for k, v in other.result.items() if k not in provenance
     }

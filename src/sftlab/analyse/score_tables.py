@@ -25,9 +25,12 @@ CellKey = tuple[str, str | None]
 
 
 def items_table(cells: Cells, store: Store) -> pl.DataFrame:
-    """Every scored item of the study, also those that do not fit (status unfit, no score)."""
+    """Every scored item of the study, also those that do not fit (status unfit, no score).
+
+    Once for each checkpoint: runs that share one share its items.
+    """
     frames = [empty(ITEMS)]
-    for cell in cells.scores:
+    for cell in {(cell.identity, cell.benchmark.name): cell for cell in cells.scores}.values():
         frame = store.rows(cell.identity, "items")
         if frame is not None:
             names = pl.lit(cell.checkpoint).alias("checkpoint"), pl.lit(cell.benchmark.name).alias("benchmark")

@@ -9,6 +9,8 @@ from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
 from sftlab.data.example import Example
 from sftlab.evaluate.scoring import ScoreOptions, score_benchmark
+from sftlab.execute.kept_checkpoints import note_unsorted
+from sftlab.execute.shared_training import cut_record, longer_record
 from sftlab.execute.workplace import MICRO_BATCH_TOKENS, SCORE_BATCH_TOKENS, Workplace
 from sftlab.lm.encoding import EncodedExamples, EncodingRecipe, encode_examples
 from sftlab.measure import DATA_MEASURES
@@ -28,11 +30,16 @@ SMOKE_HELD_OUT = 4
 
 
 def train(place: Workplace, job: Job, task: Task) -> Record:
-    """Train one run; leaves its checkpoints in the store's folder and returns its record."""
+    """Train one run, or cut it from a longer one; leaves its checkpoints in the store and returns its record."""
     cell = task.cell
     assert isinstance(cell, RunCell)
+    facts = _run_facts(cell, job)
+    longer = None if task.trains else longer_record(cell, place.store)
+    if longer is not None:
+        return cut_record(cell, longer, place.store, facts)
     start = time.monotonic()
     spec, store = cell.spec, place.store
+    note_unsorted(cell.trajectory, place.setup.resolved, store)
     selected = _selected(place, spec)
     loaded = place.model(job.base, spec.precision)
     recipe = _encoding_recipe(spec)
@@ -52,8 +59,19 @@ def train(place: Workplace, job: Job, task: Task) -> Record:
     )
     trained = train_run(loaded, spec, data, files=files, control=control)
     shutil.rmtree(files.working, ignore_errors=True)
-    facts = {"run": spec.run, "base": spec.base, "num_weights": num_weights(job.base), "recipe": spec.recipe}
     return Record(cell.identity, "train", facts, trained.result, trained.rows, _provenance(place, start))
+
+
+def _run_facts(cell: RunCell, job: Job) -> dict[str, object]:
+    spec = cell.spec
+    return {
+        "run": spec.run,
+        "base": spec.base,
+        "num_weights": num_weights(job.base),
+        "recipe": spec.recipe,
+        "trajectory": cell.trajectory,
+        "epochs": spec.epochs,
+    }
 
 
 def score(place: Workplace, job: Job, task: Task) -> Record:

@@ -1,16 +1,16 @@
 """A worker: one job after another; each task leaves a record or a failure in the store."""
 
-import shutil
 import time
 import traceback
 from collections.abc import Callable
 
 from sftlab.errors import SftlabError, StoreError
 from sftlab.execute.event import Event, Failed, Finished, Idle, Started
+from sftlab.execute.kept_checkpoints import remove_unwanted_checkpoints
 from sftlab.execute.workplace import Setup, Workplace
 from sftlab.plan.tasks import Job, Task
 from sftlab.store import Failure
-from sftlab.study.cells import MeasureCell, RunCell
+from sftlab.study.cells import MeasureCell, RunCell, ScoreCell
 
 
 class Worker:
@@ -23,10 +23,11 @@ class Worker:
         """Do a job's tasks in order; each leaves a record or a failure in the store."""
         from sftlab.execute.steps import STEPS
 
-        run_failed: str | None = None
+        failed_runs: dict[str, str] = {}
         for task in job.tasks:
             subject = task_subject(task)
             self._place.tell(Started(self._place.setup.worker, job.name, task.kind, subject))
+            run_failed = failed_runs.get(task.cell.run or "") if isinstance(task.cell, ScoreCell) else None
             if run_failed is not None:
                 self._fail(task, f"its run failed: {run_failed}", "")
                 continue
@@ -40,23 +41,14 @@ class Worker:
                 reason = what.strip().partition("\n")[0]
                 self._fail(task, reason, traceback.format_exc())
                 self._place.forget_model()
-                if task.kind == "train":
-                    run_failed = reason
+                if isinstance(task.cell, RunCell):
+                    failed_runs[task.cell.spec.run] = reason
                 continue
             seconds = time.monotonic() - start
             self._place.tell(Finished(self._place.setup.worker, task.kind, task.identity, subject, seconds))
-        self._remove_unwanted_checkpoints(job)
+        if job.run is not None:
+            remove_unwanted_checkpoints(self._place.setup.resolved, self._place.store, job.run.trajectory)
         self._place.tell(Idle(self._place.setup.worker))
-
-    def _remove_unwanted_checkpoints(self, job: Job) -> None:
-        """Of a run that was trained just now, keep the checkpoints that the study says; all were there to be scored."""
-        if (
-            job.run is not None
-            and job.tasks[0].kind == "train"
-            and self._place.setup.resolved.study.checkpoints == "last"
-        ):
-            for epoch in range(1, job.run.spec.epochs):
-                shutil.rmtree(self._place.store.checkpoint_folder(job.run.trajectory, epoch), ignore_errors=True)
 
     def _fail(self, task: Task, reason: str, log: str) -> None:
         self._place.store.commit_failure(Failure(task.identity, task.kind, reason, log, self._place.environment))

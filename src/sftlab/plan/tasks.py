@@ -1,11 +1,12 @@
 """What is still to do, in the order in which it answers most."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from sftlab.plan.resolve import Resolved
-from sftlab.store import Kind, Store
+from sftlab.store import Kind, Record, Store
 from sftlab.study.cells import BaseCell, MeasureCell, RunCell, ScoreCell
 
 Cell = RunCell | ScoreCell | MeasureCell
@@ -13,16 +14,23 @@ Cell = RunCell | ScoreCell | MeasureCell
 
 @dataclass(frozen=True)
 class Task:
-    """One record that the store does not hold yet."""
+    """One record that the store does not hold yet.
+
+    `trains` is False where nothing has to be computed: a run whose record is cut from that of a longer one.
+    """
 
     kind: Kind
     identity: str
     cell: Cell
+    trains: bool = True
 
 
 @dataclass(frozen=True)
 class Job:
-    """Tasks on one model that follow one another while it is in memory: a run and its scores, or a base's own."""
+    """Tasks on one model that follow one another while it is in memory: of one trajectory, or of a base itself.
+
+    Of runs that share a trajectory, `run` is the one that is trained; the records of shorter ones are cut from its.
+    """
 
     base: BaseCell
     run: RunCell | None
@@ -49,10 +57,10 @@ def pending_jobs(resolved: Resolved, store: Store) -> tuple[Job, ...]:
     Within a wave (one level of every factor but base and dataset) jobs of a base follow one another.
     """
     cells = resolved.cells
-    scores: dict[str | None, list[Task]] = defaultdict(list)
+    scores: dict[str | None, list[ScoreCell]] = defaultdict(list)
     for score in cells.scores:
         if not store.has(score.identity):
-            scores[score.run or score.base].append(Task("score", score.identity, score))
+            scores[score.run or score.base].append(score)
     measures: dict[str, list[Task]] = defaultdict(list)
     for measure in cells.measures:
         if not store.has(measure.identity):
@@ -61,34 +69,77 @@ def pending_jobs(resolved: Resolved, store: Store) -> tuple[Job, ...]:
     jobs = [
         Job(base, None, tuple(tasks), wave=0)
         for name, base in bases.items()
-        if (tasks := [*scores.get(name, ()), *measures.get(name, ())])
+        if (tasks := [*_score_tasks(scores.get(name, ())), *measures.get(name, ())])
     ]
-    trained: set[str] = set()
-    for run, wave in _waves(cells.runs):
-        if run.identity in trained:
-            continue
-        trained.add(run.identity)
-        run_scores = scores.get(run.spec.run, [])
-        trains = not store.has(run.identity) or _lacks_checkpoint(run, run_scores, store)
-        todo = [Task("train", run.identity, run), *run_scores] if trains else run_scores
-        if todo:
-            jobs.append(Job(bases[run.spec.base], run, tuple(todo), wave))
+    records = longest_records(store)
+    for runs, wave in _trajectories(cells.runs):
+        wanted = _score_tasks(score for run in runs for score in scores.get(run.spec.run, ()))
+        training = _training_tasks(runs, wanted, store, records.get(runs[0].trajectory))
+        if training or wanted:
+            cell = training[0].cell if training else runs[-1]
+            assert isinstance(cell, RunCell)
+            jobs.append(Job(bases[cell.spec.base], cell, (*training, *wanted), wave))
     order = {name: place for place, name in enumerate(bases)}
     return tuple(sorted(jobs, key=lambda job: (job.wave, order[job.base.base.name])))
 
 
-def _waves(runs: Iterable[RunCell]) -> Iterable[tuple[RunCell, int]]:
-    """Each run with how many runs of the same base and dataset come before it, from 1."""
+def _trajectories(runs: Iterable[RunCell]) -> Iterable[tuple[list[RunCell], int]]:
+    """Distinct runs by trajectory, shortest first, each with how many runs of its base and dataset came before."""
     seen: Counter[tuple[str, str]] = Counter()
+    shared: dict[str, dict[str, RunCell]] = {}
+    waves: dict[str, int] = {}
     for run in runs:
         place = (run.spec.base, run.spec.dataset)
         seen[place] += 1
-        yield run, seen[place]
+        waves.setdefault(run.trajectory, seen[place])
+        shared.setdefault(run.trajectory, {}).setdefault(run.identity, run)
+    for trajectory, distinct in shared.items():
+        yield sorted(distinct.values(), key=lambda run: run.spec.epochs), waves[trajectory]
 
 
-def _lacks_checkpoint(run: RunCell, scores: Iterable[Task], store: Store) -> bool:
-    epochs = {task.cell.epoch for task in scores if isinstance(task.cell, ScoreCell)}
-    return any(not store.checkpoint_folder(run.trajectory, epoch).is_dir() for epoch in epochs)
+def _score_tasks(scores: Iterable[ScoreCell]) -> list[Task]:
+    """One task for each distinct score: runs of one trajectory are the same model after the same epoch."""
+    distinct: dict[str, Task] = {}
+    for score in scores:
+        distinct.setdefault(score.identity, Task("score", score.identity, score))
+    return list(distinct.values())
+
+
+def _training_tasks(
+    runs: Sequence[RunCell], scores: Sequence[Task], store: Store, longest: Record | None
+) -> list[Task]:
+    """What to train of one trajectory's runs, longest first, and whose record is then cut from a longer one's.
+
+    A run is trained again only where its checkpoints are gone and have not been scored.
+    """
+    held_epochs = cast("int", longest.spec["epochs"]) if longest is not None else 0
+    missing = [run for run in runs if not store.has(run.identity)]
+    gone = max(
+        (epoch for epoch in _epochs(scores) if not store.checkpoint_folder(runs[0].trajectory, epoch).is_dir()),
+        default=0,
+    )
+    beyond = max((run.spec.epochs for run in missing if run.spec.epochs > held_epochs), default=0)
+    needed = max(gone, beyond)
+    trained = next((run for run in runs if run.spec.epochs >= needed), None) if needed else None
+    first = [Task("train", trained.identity, trained)] if trained is not None else []
+    cut = [Task("train", run.identity, run, trains=False) for run in reversed(missing) if run is not trained]
+    return [*first, *cut]
+
+
+def _epochs(scores: Iterable[Task]) -> set[int]:
+    return {task.cell.epoch for task in scores if isinstance(task.cell, ScoreCell)}
+
+
+def longest_records(store: Store) -> dict[str, Record]:
+    """The finished run that goes furthest on each trajectory."""
+    longest: dict[str, Record] = {}
+    for record in store.records("train"):
+        trajectory = record.spec.get("trajectory")
+        if isinstance(trajectory, str):
+            known = longest.get(trajectory)
+            if known is None or cast("int", known.spec["epochs"]) < cast("int", record.spec["epochs"]):
+                longest[trajectory] = record
+    return longest
 
 
 def counts(resolved: Resolved, store: Store) -> dict[str, Counts]:

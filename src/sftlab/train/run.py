@@ -83,5 +83,6 @@ def _result(log: Log, data: RunData) -> dict[str, object]:
         "loss_first": log.losses[0]["loss"],
         "loss_last": log.losses[-1]["loss"],
         "wall_seconds": log.wall_seconds,
+        "seconds_by_epoch": log.seconds_by_epoch,
         "peak_memory_bytes": log.peak_memory_bytes,
     }

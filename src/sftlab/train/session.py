@@ -108,6 +108,7 @@ class Session:
         self.log.epoch = epoch
         self._measure()
         self.log.wall_seconds += time.perf_counter() - started
+        self.log.seconds_by_epoch.append(self.log.wall_seconds)
         self.log.peak_memory_bytes = max(self.log.peak_memory_bytes, _peak_memory_bytes(self.base.device))
         self.log.micro_tokens = self._accumulator.micro_tokens
         self.log.checkpointing = self._accumulator.checkpointing

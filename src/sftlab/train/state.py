@@ -21,6 +21,7 @@ class Log:
     epoch: int = 0
     step: int = 0
     wall_seconds: float = 0.0
+    seconds_by_epoch: list[float] = field(default_factory=list)
     peak_memory_bytes: int = 0
     micro_tokens: int = 0
     checkpointing: bool = False
