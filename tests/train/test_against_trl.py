@@ -22,7 +22,7 @@ from sftlab.study.declaration import BaseRef, DatasetRef, Precision
 from sftlab.study.methods import Full, Lora
 from sftlab.study.run import RunSpec
 from sftlab.train import RunData
-from tests.lm.models import CHATML, MODELS, TOKENIZERS, WORDS, byte_level_tokenizer, examples, load, tiny_model
+from tests.lm.models import CHATML, TOKENIZERS, WORDS, byte_level_tokenizer, examples, load, tiny_model
 from tests.train.runs import FULL, LORA, data, spec, train
 from tests.train.witness import TrlOptions, masked_rows, trl_run
 
@@ -161,8 +161,7 @@ def test_run_equals_trl(case, base_of, tmp_path):
     assert_equals_trl((base, base_of(case.tokenizer)), given, run, tmp_path, **options)
 
 
-@pytest.mark.parametrize(("method", "schedule"), [(FULL, "linear"), (LORA, "constant")], ids=["full", "lora"])
-@pytest.mark.parametrize("kind", [kind for kind in MODELS if kind != "llama"])
+@pytest.mark.parametrize(("kind", "method", "schedule"), [("gpt2", FULL, "linear"), ("neox", LORA, "constant")])
 def test_run_of_another_architecture_equals_trl(kind, method, schedule, bases, tmp_path):
     base = load(bases, kind)
     given = data(base, tmp_path, count=20)
@@ -178,14 +177,13 @@ def test_decayed_and_clipped_run_equals_trl(base_of, tmp_path):
     assert_equals_trl((base, base_of("metaspace")), given, run, tmp_path, accumulation=2)
 
 
-@pytest.mark.parametrize("kind", ["byte_level", "metaspace"])
-def test_run_that_learns_all_text_equals_trl(kind, base_of, tmp_path):
-    base = base_of(kind)
+def test_run_that_learns_all_text_equals_trl(base_of, tmp_path):
+    base = base_of("byte_level")
     given = RunData(
         *(_encoded(base, part, tmp_path, template="question_answer", loss_on="all") for part in (examples(21), []))
     )
     run = spec(template="question_answer", loss_on="all")
-    assert_equals_trl((base, base_of(kind)), given, run, tmp_path, mask=None, accumulation=4)
+    assert_equals_trl((base, base_of("byte_level")), given, run, tmp_path, mask=None, accumulation=4)
 
 
 def test_run_that_computes_in_bfloat16_is_as_close_to_trl_as_rounding_allows(base_of, tmp_path):
@@ -207,12 +205,13 @@ def test_run_that_computes_in_bfloat16_is_as_close_to_trl_as_rounding_allows(bas
         assert weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["stories260K", "babyllama_tok361"])
-def test_run_of_a_pretrained_model_on_real_data_equals_trl(name, shared, tmp_path):
-    made = list(read_dataset(DatasetRef(path=str(shared / "data" / "sft" / "alpaca.json")), name="lima").examples[:21])
+def test_run_of_a_pretrained_model_on_real_data_equals_trl(shared, tmp_path):
+    folder = shared / "weights" / "stories260K"
+    made = list(
+        read_dataset(DatasetRef(path=str(shared / "data" / "sft" / "alpaca.json")), name="alpaca").examples[:21]
+    )
     base, reference = (
-        load_base(BaseRef(name=name, model=str(shared / "weights" / name)), device="cpu", precision=Precision())
-        for _ in range(2)
+        load_base(BaseRef(name="stories", model=str(folder)), device="cpu", precision=Precision()) for _ in range(2)
     )
     recipe = {"template": "question_answer", "max_tokens": 128}
     given = RunData(*(_encoded(base, part, tmp_path, **recipe) for part in (made, [])))

@@ -123,8 +123,8 @@ def test_loss_and_gradients_are_those_of_padded_examples(name, kernel, folder):
     assert_same_step(step_over(base, encoded, micro_tokens=30), padded)
 
 
-@pytest.mark.parametrize("name", ["Llama", "Mistral", "Gemma2"])
-@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("name", ["Llama", "Mistral"])
+@settings(max_examples=12, deadline=None)
 @given(drawn=masks(), micro_tokens=st.integers(1, 80))
 def test_packed_is_padded_whatever_the_lengths(name, drawn, micro_tokens, folder):
     base, encoded = load_architecture(folder, name), token_arrays(drawn)
@@ -137,8 +137,8 @@ def test_packed_is_padded_whatever_the_lengths(name, drawn, micro_tokens, folder
 @pytest.mark.parametrize("attention", [PACKED, PRODUCTS])
 def test_run_ends_the_same_packed_or_padded(attention, method, folder, tmp_path):
     base = load_architecture(folder, "Mistral")
-    given_data = data(base, tmp_path, count=20)
-    run = spec(method=method)
+    given_data = data(base, tmp_path, count=12)
+    run = spec(method=method, epochs=1)
     padded = train(base, run, given_data, tmp_path / "padded")
     weights = {name: weight.clone() for name, weight in base.weights().items()}
     base.kernel = Kernel(attention)
