@@ -31,7 +31,16 @@ SCHEMAS: Mapping[str, Schema] = {
         "reason": TEXT,
         **TEST,
     },
-    "ranking": {**METRIC, "population": TEXT, "dataset": TEXT, "rank": COUNT, "gain": REAL, **INTERVAL, "cells": COUNT},
+    "ranking": {
+        **METRIC,
+        "population": TEXT,
+        "dataset": TEXT,
+        "rank": COUNT,
+        "gain": REAL,
+        **INTERVAL,
+        "cells": COUNT,
+        "fewest_items": COUNT,
+    },
     "comparisons": {
         **METRIC,
         "population": TEXT,
@@ -119,7 +128,9 @@ class Analysis:
     - gains: one row per base x dataset x method (`all` is their mean) x metric; `n` counts runs; interval from paired
       items and seeds, of that base; cells without a gain have a `status` other than done and a `reason`.
     - ranking: datasets by mean gain, best first; `population` is `bases like these` (interval over base families, `n`
-      of them) or `these bases` (interval over paired items and seeds, `n` items).
+      of them) or `these bases` (interval over paired items and seeds, `n` items that at least one base has;
+      `fewest_items` is how many the base with the fewest has). Over the recipes that all datasets were tried with;
+      `rank` is null where there is none.
     - comparisons: every pair of datasets, the better one first: how much more it helped where both were tried alike.
     - properties: correlation of a data property with gain over family x dataset cells; `scope` is `within` (centred by
       family) or `across`; `kind` is pearson or spearman; `n` is the number of clusters the interval counts.

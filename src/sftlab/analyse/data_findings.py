@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from sftlab.analyse.effects import Effect, Finding
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.ranking import LIKE_THESE, THESE
 from sftlab.analyse.verdicts import HIGHER, Row
-from sftlab.analyse.wording import amount, counted, interval, listed, signed, spans_zero, spoken
+from sftlab.analyse.wording import amount, counted, counted_range, interval, listed, signed, spans_zero, spoken
 
 METRIC_KEY = ("benchmark", "scorer", "metric")
 
@@ -18,7 +19,8 @@ METRIC_KEY = ("benchmark", "scorer", "metric")
 class Contest:
     """The datasets of one benchmark in one metric, best first, and what the best one surely beats, by population.
 
-    `here` is the best dataset's row for the very bases tried, where there is one.
+    `here` is the best dataset's row for the very bases tried, where there is one. `pairs` is how many pairs of datasets
+    could be compared, `won` those with a sure winner in the population that the answer is given for.
     """
 
     key: tuple[str, str, str]
@@ -26,11 +28,20 @@ class Contest:
     here: Row | None
     beaten: dict[str, tuple[str, ...]]
     units: str
+    pairs: int
+    won: tuple[tuple[str, str], ...]
+    coverage: str | None
+    """What to say where datasets were not all tried alike."""
 
     @property
     def top(self) -> Row:
         """The row of the best dataset."""
         return self.ranked[0]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether all datasets were tried with a common recipe, so that one of them can be the best."""
+        return self.top["rank"] is not None
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -47,6 +58,7 @@ class Contest:
         row = self.top if population == self.population else self.here
         return (
             row is not None
+            and self.comparable
             and bool(self.others)
             and set(self.beaten[population]) == set(self.others)
             and not spans_zero(row)
@@ -66,17 +78,50 @@ def contests(sets: Sequence[GainSet], ranking: pl.DataFrame, comparisons: pl.Dat
         is_key = pl.all_horizontal(pl.col(name) == part for name, part in zip(METRIC_KEY, gain_set.key, strict=True))
         rows = ranking.filter(is_key)
         population = LIKE_THESE if LIKE_THESE in rows["population"] else THESE
-        ranked = tuple(rows.filter(pl.col("population") == population).sort("rank").iter_rows(named=True))
+        ranked = tuple(rows.filter(pl.col("population") == population).iter_rows(named=True))
         top = ranked[0]["dataset"]
-        won = comparisons.filter(is_key & (pl.col("dataset") == top) & (pl.col("verdict") == HIGHER))
+        pairs = comparisons.filter(is_key)
+        sure = pairs.filter(pl.col("verdict") == HIGHER)
+        won = sure.filter(pl.col("dataset") == top)
         beaten = {
             name: tuple(won.filter(pl.col("population") == name)["other"].to_list()) for name in (LIKE_THESE, THESE)
         }
         here = rows.filter(
             (pl.col("population") == THESE) & (pl.col("dataset") == top) & pl.col("ci_low").is_not_null()
         )
-        found.append(Contest(gain_set.key, ranked, next(here.iter_rows(named=True), None), beaten, gain_set.unit_name))
+        of_population = (pl.col("population") == population,)
+        found.append(
+            Contest(
+                key=gain_set.key,
+                ranked=ranked,
+                here=next(here.iter_rows(named=True), None),
+                beaten=beaten,
+                units=gain_set.unit_name,
+                pairs=pairs.filter(*of_population).height,
+                won=tuple(sure.filter(*of_population).select("dataset", "other").iter_rows()),
+                coverage=_coverage(gain_set),
+            )
+        )
     return found
+
+
+def _coverage(gain_set: GainSet) -> str | None:
+    """In what the datasets that are ranked were not tried alike; None where they all were."""
+    common_R = gain_set.common_recipes
+    used, tried = len(np.unique(gain_set.recipes[common_R])), len(np.unique(gain_set.recipes))
+    if used == 0:
+        return None
+    parts = []
+    if used < tried:
+        parts.append(f"only {counted(used, 'recipe')} of {tried} that all datasets were tried with")
+    names = gain_set.rows["dataset"]
+    blocks = {
+        frozenset(gain_set.blocks[names.eq(name).to_numpy() & common_R].tolist())
+        for name in names.unique(maintain_order=True)
+    }
+    if len(blocks) > 1:
+        parts.append("not the same bases and recipes for every dataset, so that the order may be theirs")
+    return f"counted are {' and '.join(parts)}" if parts else None
 
 
 def data_findings(found: Sequence[Contest], sets: Sequence[GainSet]) -> Iterator[Finding]:
@@ -86,11 +131,15 @@ def data_findings(found: Sequence[Contest], sets: Sequence[GainSet]) -> Iterator
         return
     yield Finding("data", _overall(main))
     for contest in main:
+        if not contest.comparable:
+            yield Finding("data", _unranked(contest), contest.key[0])
+            continue
         yield Finding("data", _sentence(contest), contest.key[0], effect=_effect(contest))
         for other in found:
-            if other.key[0] == contest.key[0] and other.top["dataset"] != contest.top["dataset"]:
+            same_benchmark = other.key[0] == contest.key[0] and other.comparable
+            if same_benchmark and other.top["dataset"] != contest.top["dataset"]:
                 yield Finding("data", _dissent(other), contest.key[0])
-    yield Finding("data", _population(main[0], next(gain_set for gain_set in sets if gain_set.main)))
+    yield Finding("data", _population(main, next(gain_set for gain_set in sets if gain_set.main)))
 
 
 def _overall(main: Sequence[Contest]) -> str:
@@ -106,15 +155,35 @@ def _overall(main: Sequence[Contest]) -> str:
 
 def _verdict(main: Sequence[Contest], population: str) -> str:
     settled = [f"{contest.top['dataset']} for {contest.key[0]}" for contest in main if contest.settled(population)]
-    leading = [
-        f"{contest.key[0]} ({contest.top['dataset']} leads)" if contest.helped else f"{contest.key[0]} (nothing helped)"
-        for contest in main
-        if not contest.settled(population)
-    ]
+    leading = [f"{contest.key[0]} ({_standing(contest)})" for contest in main if not contest.settled(population)]
     parts = [f"surely best: {listed(settled)}"] if settled else []
     if leading:
         parts.append(f"cannot be told yet for {listed(leading)}")
     return "; ".join(parts)
+
+
+def _standing(contest: Contest) -> str:
+    if not contest.comparable:
+        return "no common recipe"
+    return f"{contest.top['dataset']} leads" if contest.helped else "nothing helped"
+
+
+def _unranked(contest: Contest) -> str:
+    """The gains of datasets that have no recipe in common, without an order."""
+    gains = [
+        f"{row['dataset']} {amount(row['gain'], row['unit'])} {interval(row, row['unit'])}" for row in contest.ranked
+    ]
+    told = [f"{better} is surely better than {other}" for better, other in contest.won]
+    if told:
+        pairs = f"; of pairs that share one, {listed(told)}"
+    elif contest.pairs:
+        pairs = "; pairs that share one cannot be told apart"
+    else:
+        pairs = ""
+    return (
+        f"On {contest.key[0]}, no recipe (method, learning rate, samples, schedule, epochs) is common to all datasets, "
+        f"so they cannot be ranked: their gains, {listed(gains)}, differ by recipe as well as by data{pairs}."
+    )
 
 
 def _sentence(contest: Contest) -> str:
@@ -127,7 +196,8 @@ def _sentence(contest: Contest) -> str:
         lead = f"On {benchmark}, no dataset helped on average; the best was {top['dataset']} with {value}"
     else:
         lead = f"On {benchmark}, {top['dataset']} helped most: {value}{_own(contest)}"
-    return f"{lead}; {_against_others(contest)}."
+    coverage = f"; {contest.coverage}" if contest.coverage else ""
+    return f"{lead}; {_against_others(contest)}{coverage}."
 
 
 def _of_the_tried(contest: Contest) -> str:
@@ -135,9 +205,7 @@ def _of_the_tried(contest: Contest) -> str:
     here = contest.here
     if contest.population == THESE or here is None:
         return ""
-    return (
-        f"for the bases tried {interval(here, here['unit'])} ({counted(here['n'], 'item')}), for new ones like these "
-    )
+    return f"for the bases tried {interval(here, here['unit'])} ({_items(here)}), for new ones like these "
 
 
 def _own(contest: Contest) -> str:
@@ -164,8 +232,12 @@ def _n(contest: Contest) -> str:
     top = contest.top
     cells = counted(top["cells"], "base")
     if contest.population == THESE:
-        return f"n = {counted(top['n'], 'item')}, {cells}"
+        return f"n = {_items(top)}, {cells}"
     return f"n = {_units(contest)}, {counted(top['cells'], 'cell')}"
+
+
+def _items(row: Row) -> str:
+    return counted_range(row["fewest_items"], row["n"], "item")
 
 
 def _units(contest: Contest) -> str:
@@ -179,18 +251,22 @@ def _dissent(other: Contest) -> str:
     return f"On {other.key[0]} by {spoken(other.key[2])} ({other.key[1]}), {top['dataset']} leads instead: {value}."
 
 
-def _population(contest: Contest, gain_set: GainSet) -> str:
-    tests = (
-        "Pairs of datasets are compared on the same bases, recipes and items; p-values are corrected by Holm's method "
-        "over the pairs of a benchmark and by Benjamini and Hochberg's between benchmarks."
-    )
+def _population(main: Sequence[Contest], gain_set: GainSet) -> str:
+    contest, tests = main[0], ""
+    if any(one.pairs for one in main):
+        tests = (
+            " Pairs of datasets are compared on the same bases, recipes and items; p-values are corrected by Holm's "
+            "method over the pairs of a benchmark and by Benjamini and Hochberg's between benchmarks."
+        )
+    elif contest.others:
+        tests = " No two datasets share a base and a recipe, so none are compared."
     if contest.population == LIKE_THESE:
         plural = "base families" if contest.units == "base family" else "bases of one family"
         return (
             f"Intervals for new ones speak of bases and items like these ({contest.top['n']} {plural}); those for the "
-            f"bases tried come {_source(gain_set, 'these bases')}. {tests}"
+            f"bases tried come {_source(gain_set, 'these bases')}.{tests}"
         )
-    return f"With a single base, intervals come {_source(gain_set, 'this base')}. {tests}"
+    return f"With a single base, intervals come {_source(gain_set, 'this base')}.{tests}"
 
 
 def _source(gain_set: GainSet, tried: str) -> str:

@@ -22,7 +22,7 @@ def gains_findings(gains: pl.DataFrame) -> Iterator[Finding]:
     """How many base x dataset cells moved, benchmark by benchmark, and the largest gain."""
     for benchmark, rows in _by_benchmark(rows_of(gains, main=True, method=ALL_METHODS)):
         done = [row for row in rows if row["gain"] is not None]
-        missing = len(rows) - len(done)
+        missing = [row["status"] for row in rows if row["gain"] is None]
         if not done:
             continue
         up, down = (sum(row["verdict"] == name for row in done) for name in (HIGHER, LOWER))
@@ -34,9 +34,16 @@ def gains_findings(gains: pl.DataFrame) -> Iterator[Finding]:
             f"{interval(best, best['unit'])}, n = {counted(best['items'], 'item')}."
         )
         if missing:
-            text += f" {counted(missing, 'cell')} {'has' if missing == 1 else 'have'} no gain yet."
+            text += f" {_without_gain(missing)}"
         name = f"gain of {best['base']} from {best['dataset']} on {benchmark}"
         yield Finding("gains", text, benchmark, effect=_effect(best, name, "gain", n=best["items"]))
+
+
+def _without_gain(statuses: Sequence[str]) -> str:
+    """How many cells have no gain, and why: pending ones may have one yet, unfit and failed ones will not."""
+    have = "has" if len(statuses) == 1 else "have"
+    parts = [f"{statuses.count(status)} {status}" for status in dict.fromkeys(sorted(statuses))]
+    return f"{counted(len(statuses), 'cell')} {have} no gain ({', '.join(parts)})."
 
 
 def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:

@@ -116,6 +116,18 @@ class GainSet:
         return codes(self.rows, "base", *FACTORS)
 
     @cached_property
+    def recipes(self) -> Labels:
+        """Recipe of every run, whatever its base, dataset and seed."""
+        return codes(self.rows, *FACTORS)
+
+    @cached_property
+    def common_recipes(self) -> NDArray[np.bool_]:
+        """Which runs have a recipe that every dataset was tried with, so that their datasets may be ranked."""
+        names = self.rows["dataset"]
+        tried = [set(self.recipes[names.eq(name).to_numpy()].tolist()) for name in names.unique()]
+        return np.isin(self.recipes, sorted(set.intersection(*tried)))
+
+    @cached_property
     def metric_columns(self) -> dict[str, object]:
         """The columns by which every frame of the analysis names its metric."""
         benchmark, scorer, metric = self.key
@@ -162,7 +174,7 @@ class GainSet:
             return None
         used = np.flatnonzero(weight_R)
         weight_U, pull_UI = weight_R[used], self.pull[used]
-        items_U = np.count_nonzero(~np.isnan(pull_UI), axis=1)
+        items_U = self._num_items[used]
         fewest = int(items_U.min())
         if fewest < 2:
             return None
@@ -178,6 +190,18 @@ class GainSet:
         if self.pull is None:
             return 0
         return int(np.count_nonzero(~np.isnan(self.pull[np.flatnonzero(weight_R)]).all(axis=0)))
+
+    def fewest_items_of(self, weight_R: Reals) -> int:
+        """Number of items of the run in a weighted sum that was compared on the fewest."""
+        return int(self._num_items[np.flatnonzero(weight_R)].min())
+
+    @cached_property
+    def _num_items(self) -> Labels:
+        """How many items every run was compared on."""
+        if self.pull is None:
+            return np.zeros(self.rows.height, dtype=np.int64)
+        known: Labels = np.count_nonzero(~np.isnan(self.pull), axis=1).astype(np.int64)
+        return known
 
     def of_these_bases(self, weight_R: Reals) -> Estimate:
         """A weighted sum of gains with the interval over items and seeds: of these very bases, `n` items.
@@ -224,11 +248,11 @@ def gain_sets(scores: pl.DataFrame, influences: Mapping[MetricKey, Influence]) -
 
     Only runs that are chosen (see `chosen_runs`), after their last epoch: epochs of one run are no samples.
     """
-    gains = last_epochs(scores).filter(pl.col("gain").is_not_null())
+    gains = _without_selected_rates(last_epochs(scores).filter(pl.col("gain").is_not_null()), scores)
     sets: list[GainSet] = []
     for part, rows in gains.partition_by("benchmark", "scorer", "metric", as_dict=True, maintain_order=True).items():
         key = (str(part[0]), str(part[1]), str(part[2]))
-        sets.append(_gain_set(key, _with_free_rates_only(rows), influences.get(key)))
+        sets.append(_gain_set(key, rows, influences.get(key)))
     return sets
 
 
@@ -245,11 +269,10 @@ def _gain_set(key: MetricKey, rows: pl.DataFrame, influence: Influence | None) -
     return GainSet(key, main, rows, influence.pull[[places[run] for run in rows["run"]]], influence.binary)
 
 
-def _with_free_rates_only(rows: pl.DataFrame) -> pl.DataFrame:
-    """Null the learning rate of methods that have one rate a cell: a chosen rate is part of its method."""
-    cell = ["base", "dataset", "method", "samples", "schedule", "epochs"]
-    free = rows.filter(pl.col("learning_rate").n_unique().over(cell) > 1)["method"].unique().to_list()
-    rate = pl.when(pl.col("method").is_in(free)).then(pl.col("learning_rate"))
+def _without_selected_rates(rows: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
+    """Null the learning rate of methods that select theirs, in every cell anew: the selection is part of the method."""
+    passed_over = scores.filter(pl.col("run").is_not_null() & ~pl.col("chosen").fill_null(value=False))
+    rate = pl.when(~pl.col("method").is_in(passed_over["method"].unique().to_list())).then(pl.col("learning_rate"))
     return rows.with_columns(rate.alias("learning_rate"))
 
 

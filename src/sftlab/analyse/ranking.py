@@ -44,6 +44,7 @@ def gains_frame(sets: Sequence[GainSet], scores: pl.DataFrame) -> pl.DataFrame:
     """
     expected = last_epochs(scores.with_columns(pl.col("chosen").fill_null(value=True)))
     by_key = {gain_set.key: gain_set for gain_set in sets}
+    untuned = scores.filter(pl.col("run").is_null())
     rows: list[Row] = []
     for part, of_part in expected.partition_by(
         "benchmark", "scorer", "metric", as_dict=True, maintain_order=True
@@ -54,15 +55,19 @@ def gains_frame(sets: Sequence[GainSet], scores: pl.DataFrame) -> pl.DataFrame:
             for method in [ALL_METHODS, *methods]:
                 of_method = of_cell if method == ALL_METHODS else of_cell.filter(pl.col("method") == method)
                 names = {"base": cell[0], "family": of_cell["family"][0], "dataset": cell[1], "method": method}
-                rows.append({**names, **_gain_of_cell(gain_set, of_method)})
+                of_base = untuned.filter((pl.col("base") == cell[0]) & (pl.col("benchmark") == part[0]))
+                rows.append({**names, **_gain_of_cell(gain_set, of_method, of_base)})
     for main in (True, False):
         for is_mean in (True, False):
             adjust([row for row in rows if row["main"] is main and (row["method"] == ALL_METHODS) is is_mean], "gain")
     return framed("gains", rows)
 
 
-def _gain_of_cell(gain_set: GainSet | None, scores: pl.DataFrame) -> Row:
-    """Gain of some runs of one base and dataset, or why there is none; `scores` are their rows in one metric."""
+def _gain_of_cell(gain_set: GainSet | None, scores: pl.DataFrame, of_base: pl.DataFrame) -> Row:
+    """Gain of some runs of one base and dataset, or why there is none; `scores` are their rows in one metric.
+
+    `of_base` are the rows of the base itself on the same benchmark.
+    """
     first = scores.row(0, named=True)
     metric = {name: first[name] for name in ("benchmark", "scorer", "metric", "main")}
     named: Row = {**metric, "unit": metric_named(str(first["metric"])).unit if first["metric"] else None}
@@ -72,17 +77,21 @@ def _gain_of_cell(gain_set: GainSet | None, scores: pl.DataFrame) -> Row:
             estimate = gain_set.of_these_bases(gain_set.weights(mask_R))
             counts = {"n": int(mask_R.sum()), "items": estimate.n, "seeds": _seeds(gain_set.rows.filter(mask_R))}
             return {**named, "gain": estimate.value, **ends(estimate), **counts, "status": "done", "p": estimate.p}
-    why = scores.filter(pl.col("status") != "done")
-    if why.is_empty():
-        return {
-            **named,
-            "gain": None,
-            "p": None,
-            "n": 0,
-            "status": "pending",
-            "reason": "the base has no score on the same items yet",
-        }
-    return {**named, "gain": None, "p": None, "n": 0, "status": why["status"][0], "reason": why["reason"][0]}
+    return {**named, "gain": None, "p": None, "n": 0, **_missing(scores, of_base)}
+
+
+def _missing(scores: pl.DataFrame, of_base: pl.DataFrame) -> Row:
+    """Status and reason of a gain that is not known: those of the runs' scores, else of the base's."""
+    not_done = pl.col("status") != "done"
+    why = scores.filter(not_done)
+    if not why.is_empty():
+        return {"status": why["status"][0], "reason": why["reason"][0]}
+    if of_base.is_empty():
+        return {"status": "pending", "reason": "the base is not scored yet"}
+    why = of_base.filter(not_done)
+    if not why.is_empty():
+        return {"status": why["status"][0], "reason": f"the base: {why['reason'][0] or 'not scored'}"}
+    return {"status": "unfit", "reason": "no item fits both the base and the tuned model"}
 
 
 def _seeds(rows: pl.DataFrame) -> int:
@@ -95,16 +104,25 @@ def ends(estimate: Estimate) -> Row:
 
 
 def ranking_frame(sets: Sequence[GainSet]) -> pl.DataFrame:
-    """Frame `ranking`: datasets by mean gain over bases, methods and seeds, for each population."""
+    """Frame `ranking`: datasets by mean gain over bases, recipes and seeds, for each population.
+
+    Only over the recipes that all datasets were tried with. Where there is none, gains are over the recipes of each
+    dataset and `rank` is null: their order would be that of the recipes as much as that of the data.
+    """
     rows: list[Row] = []
     for gain_set in sets:
-        weights = {name: gain_set.weights(gain_set.rows["dataset"].eq(name).to_numpy()) for name in datasets(gain_set)}
+        ranked = bool(gain_set.common_recipes.any())
+        used_R = gain_set.common_recipes if ranked else np.ones_like(gain_set.common_recipes)
+        weights = {
+            name: gain_set.weights(gain_set.rows["dataset"].eq(name).to_numpy() & used_R) for name in datasets(gain_set)
+        }
         order = sorted(weights, key=lambda name: -float(weights[name] @ gain_set.gains))
         for rank, name in enumerate(order, start=1):
             for population, estimate in populations(gain_set, weights[name]):
                 cells = len(np.unique(gain_set.bases[weights[name] != 0]))
-                names: Row = {"population": population, "dataset": name, "rank": rank, "gain": estimate.value}
-                rows.append({**gain_set.metric_columns, **names, **ends(estimate), "cells": cells})
+                names: Row = {"population": population, "dataset": name, "rank": rank if ranked else None}
+                counts = {"cells": cells, "fewest_items": gain_set.fewest_items_of(weights[name])}
+                rows.append({**gain_set.metric_columns, **names, "gain": estimate.value, **ends(estimate), **counts})
     return framed("ranking", rows)
 
 

@@ -42,6 +42,11 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def counted_range(fewest: int, most: int, noun: str) -> str:
+    """A count with its noun that is not the same everywhere."""
+    return counted(most, noun) if fewest == most else f"{fewest:,} to {counted(most, noun)}"
+
+
 def spoken(name: str) -> str:
     """A column's or property's name as people say it."""
     return name.replace("_", " ")
