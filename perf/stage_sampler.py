@@ -1,4 +1,4 @@
-"""Wall time by stage and by line, from looking at the main thread's stack a few hundred times a second.
+"""Wall and CPU time by stage and by line, from looking at a thread's stack a few hundred times a second.
 
 No timer in the code that is looked at. A look counts the time since the look before, so that spells in which the
 looking thread cannot run (a library that holds the interpreter's lock) are not lost.
@@ -32,14 +32,16 @@ Stage = Callable[[tuple[Place, ...]], str]
 
 
 class StageSampler:
-    """Seconds by stage, and by line within each stage; watches the thread that made it."""
+    """Wall and CPU seconds by stage, wall seconds by line within each stage; watches the thread that made it."""
 
     def __init__(self, folder: Path, stage: Stage) -> None:
         self.seconds: Counter[str] = Counter()
+        self.cpu_seconds: Counter[str] = Counter()
         self.lines: dict[str, Counter[str]] = {}
         self._folder = f"{folder}/"
         self._stage = stage
         self._thread = threading.get_ident()
+        self._cpu_clock = time.pthread_getcpuclockid(self._thread)
         self._stop = threading.Event()
 
     @contextmanager
@@ -54,14 +56,14 @@ class StageSampler:
             looking.join()
 
     def _look_often(self) -> None:
-        last = time.perf_counter()
+        last, last_cpu = time.perf_counter(), time.clock_gettime(self._cpu_clock)
         while not self._stop.wait(INTERVAL_SECONDS):
             frame = sys._current_frames().get(self._thread)
-            now = time.perf_counter()
-            self._take(frame, now - last)
-            last = now
+            now, cpu = time.perf_counter(), time.clock_gettime(self._cpu_clock)
+            self.cpu_seconds[self._take(frame, now - last)] += cpu - last_cpu
+            last, last_cpu = now, cpu
 
-    def _take(self, frame: FrameType | None, seconds: float) -> None:
+    def _take(self, frame: FrameType | None, seconds: float) -> str:
         places: list[Place] = []
         importing, innermost = False, ""
         while frame is not None:
@@ -75,3 +77,4 @@ class StageSampler:
         self.seconds[stage] += seconds
         where = f"{places[0].file}:{places[0].line} ({places[0].function}, in {innermost})" if places else innermost
         self.lines.setdefault(stage, Counter())[where] += seconds
+        return stage
