@@ -15,6 +15,7 @@ import torch
 
 from sftlab.lm.attention_windows import tells_windows
 from sftlab.lm.base import LoadedBase
+from sftlab.lm.chance import drops_attention
 from sftlab.lm.kernel import Kernel
 from sftlab.lm.packed_attention import PACKED
 from sftlab.lm.product_attention import PRODUCTS
@@ -130,7 +131,7 @@ def _agrees(base: LoadedBase, kernel: Kernel) -> bool:
     """Whether losses of a few ragged examples are those of the model's own attention."""
     lengths = np.minimum(np.array([24, 7, 48, 1]) + 1, base.context_length)
     tolerance = AGREEMENT["bfloat16" if base.precision.compute == "bfloat16" else "float32"]
-    if _drops_attention(base):
+    if drops_attention(base.model):
         return False
 
     def losses(how: Kernel) -> torch.Tensor:
@@ -145,11 +146,6 @@ def _agrees(base: LoadedBase, kernel: Kernel) -> bool:
     except (AssertionError, AttributeError, TypeError, ValueError, RuntimeError):
         return False
     return bool((own - other).abs().max() <= tolerance * own.abs().max())
-
-
-def _drops_attention(base: LoadedBase) -> bool:
-    config = base.model.config
-    return any(getattr(config, name, 0.0) for name in ("attention_dropout", "attn_pdrop"))
 
 
 @contextmanager
