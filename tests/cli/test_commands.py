@@ -57,6 +57,18 @@ def test_init_writes_a_study_that_can_be_read(tmp_path: Path) -> None:
     assert json.loads(sftlab("plan", out, "--json", "--store", tmp_path / "store").stdout)["cells"]["runs"]["held"] == 0
 
 
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_what_would_fail_after_training_ends_with_2_before_it(tmp_path: Path, verb: str) -> None:
+    study = write_pocket_study(tmp_path)
+    (tmp_path / "bench" / "facts.jsonl").write_text("")
+    said = sftlab(verb, study, "--store", tmp_path / "store", code=2).stderr
+    assert "benchmark 'facts'" in said
+    assert len(said.strip().splitlines()) == 1
+    write_pocket_study(tmp_path)
+    study.write_text(study.read_text().replace("  score_epochs: last", "  score_epochs: last\n  template: chat"))
+    assert "no chat template" in sftlab(verb, study, "--store", tmp_path / "store", code=2).stderr
+
+
 def test_data_reports_what_is_in_a_file(tmp_path: Path) -> None:
     pocket = load_study(write_pocket_study(tmp_path))
     rows = [

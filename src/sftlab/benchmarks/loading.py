@@ -12,13 +12,13 @@ from sftlab.benchmarks.gold import gold_answers
 from sftlab.benchmarks.item import Benchmark, Scorer
 from sftlab.benchmarks.prompts import TaskWriter
 from sftlab.benchmarks.shipped import chosen_subjects, shipped_benchmarks, shipped_source, task_path
-from sftlab.benchmarks.sources import Source, task_source
+from sftlab.benchmarks.sources import LocalSource, Source, task_source
 from sftlab.benchmarks.task import Task
 from sftlab.errors import BenchmarkError
 from sftlab.study.declaration import BenchmarkRef
 from sftlab.study.identity import digest
 
-__all__ = ["benchmark_digest", "load_benchmark", "shipped_benchmarks"]
+__all__ = ["benchmark_digest", "load_benchmark", "reads_local_files", "shipped_benchmarks"]
 
 DEFINITION_VERSION = 1
 MAX_NEW_TOKENS = 256
@@ -88,6 +88,15 @@ def benchmark_digest(
     """
     with _naming(ref):
         return _digest(_definition(ref, folder, benchmarks_dir, items), file_digest)
+
+
+def reads_local_files(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path | None = None) -> bool:
+    """Whether all of a benchmark's rows lie in local files. Raises BenchmarkError where the definition is wrong."""
+    with _naming(ref):
+        definition = _definition(ref, folder, benchmarks_dir, None)
+    return not isinstance(definition, Task) or all(
+        isinstance(source, LocalSource) for source in definition.sources.values()
+    )
 
 
 @contextmanager

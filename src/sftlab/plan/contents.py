@@ -112,19 +112,31 @@ class Contents:
 
 
 def resolved_template(template: Template, base: BaseRef) -> Template:
-    """`auto` as what it comes to for this base: its tokenizer's chat template, or question_answer."""
-    if template != "auto":
-        return template
+    """`auto` as what it comes to for this base: its tokenizer's chat template, or question_answer.
+
+    Raises ModelError for `chat` where the base lies in a folder and its tokenizer has no chat template.
+    """
     folder = Path(base.model)
-    if not folder.is_dir():
+    if template not in {"auto", "chat"} or not folder.is_dir():
         return template
-    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+    if _has_chat_template(folder):
         return "chat"
+    if template == "chat":
+        raise ModelError(
+            f"the tokenizer of the base {base.name} has no chat template, as `template: chat` needs: "
+            "write question_answer, alpaca or one of your own"
+        )
+    return "question_answer"
+
+
+def _has_chat_template(folder: Path) -> bool:
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return True
     try:
         config = json.loads((folder / "tokenizer_config.json").read_bytes())
     except (OSError, ValueError):
-        return "question_answer"
-    return "chat" if isinstance(config, dict) and config.get("chat_template") else "question_answer"
+        return False
+    return isinstance(config, dict) and bool(config.get("chat_template"))
 
 
 def _hash(path: Path) -> str:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from sftlab.benchmarks.loading import benchmark_digest
+from sftlab.plan.benchmark_checks import Benchmarks
 from sftlab.plan.contents import Contents, resolved_template
 from sftlab.plan.devices import default_precision
 from sftlab.plan.selection import select_examples
@@ -40,7 +39,9 @@ def resolve(study: Study, store: Store) -> Resolved:
     contents = Contents(store)
     bases = {base.name: contents.base(base) for base in study.bases}
     datasets = {name: contents.dataset(ref) for name, ref in study.datasets.items()}
-    benchmarks = [(ref, _benchmark_digest(study, ref, contents)) for ref in study.evaluation.benchmarks]
+    known = Benchmarks(study, store, contents)
+    benchmarks = [(ref, known.digest(ref)) for ref in study.evaluation.benchmarks]
+    known.remember()
     runs = tuple(
         _run_cell(spec, bases[spec.base], datasets) for spec in expand(study, default_precision=default_precision())
     )
@@ -56,18 +57,6 @@ def resolve(study: Study, store: Store) -> Resolved:
     )
     contents.remember()
     return Resolved(study, cells, datasets, train_bytes, tuple(contents.provisional))
-
-
-def _benchmark_digest(study: Study, ref: BenchmarkRef, contents: Contents) -> str:
-    evaluation = study.evaluation
-    limit = ref.items or evaluation.items
-    return benchmark_digest(
-        ref,
-        folder=Path.cwd(),
-        benchmarks_dir=Path(evaluation.benchmarks_dir) if evaluation.benchmarks_dir else None,
-        items=None if limit == "all" else limit,
-        file_digest=contents.file,
-    )
 
 
 def _run_cell(spec: RunSpec, base: BaseCell, datasets: dict[str, str]) -> RunCell:

@@ -1,0 +1,49 @@
+"""What would fail only after training is said at planning."""
+
+from pathlib import Path
+
+import pytest
+
+from sftlab.errors import BenchmarkError, ModelError
+from sftlab.plan.resolve import resolve
+from sftlab.pocket.files import PocketDesign, write_pocket_study
+from sftlab.store import Store
+from sftlab.study.declaration import Study
+from sftlab.study.reading import load_study
+
+
+def small_study(folder: Path) -> Study:
+    design = PocketDesign(bases=("llama-facts",), datasets=("facts",), samples=16, items=4)
+    return load_study(write_pocket_study(folder, design=design))
+
+
+@pytest.mark.parametrize(("left", "complaint"), [("", "holds no rows"), ('{"question": "a"}\n', "has both|no column")])
+def test_benchmark_without_items_is_refused_at_planning(tmp_path: Path, left: str, complaint: str) -> None:
+    study = small_study(tmp_path)
+    (tmp_path / "bench" / "facts.jsonl").write_text(left)
+    with pytest.raises(BenchmarkError, match=f"benchmark 'facts': .*({complaint})"):
+        resolve(study, Store(tmp_path / "store"))
+
+
+def test_benchmark_is_read_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    study, store = small_study(tmp_path), Store(tmp_path / "store")
+    first = resolve(study, store)
+    held = store.read_note("benchmarks")
+    assert held == {score.benchmark_digest: 4 for score in first.cells.scores}
+    resolve(study, store)
+    assert store.read_note("benchmarks") == held
+    path = tmp_path / "bench" / "facts.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    resolve(study, store)
+    assert sorted((store.read_note("benchmarks") or {}).values()) == [3, 4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("where", ["study", "evaluation"])
+def test_chat_template_that_a_base_lacks_is_refused_at_planning(tmp_path: Path, where: str) -> None:
+    study = small_study(tmp_path)
+    if where == "study":
+        chat = study.model_copy(update={"template": "chat"})
+    else:
+        chat = study.model_copy(update={"evaluation": study.evaluation.model_copy(update={"template": "chat"})})
+    with pytest.raises(ModelError, match="the base llama-facts has no chat template"):
+        resolve(chat, Store(tmp_path / "store"))
