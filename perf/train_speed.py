@@ -66,7 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--lengths", nargs="+", type=int, default=[64, 128, 256, 512])
     parser.add_argument("--methods", nargs="+", choices=("full", "lora"), default=["full", "lora"])
-    parser.add_argument("--steps", type=int, default=6, help="optimizer steps a pass; all but the first are measured")
+    parser.add_argument("--steps", type=int, default=4, help="optimizer steps a pass; all but the first are measured")
     parser.add_argument("--batch-size", type=int, default=16, help="examples a step")
     parser.add_argument("--repeats", type=int, default=3, help="measured passes a side; the median counts")
     parser.add_argument("--autocast", action="store_true", help="also the plain loop under bfloat16 autocast")
