@@ -69,6 +69,39 @@ def test_what_would_fail_after_training_ends_with_2_before_it(tmp_path: Path, ve
     assert "no chat template" in sftlab(verb, study, "--store", tmp_path / "store", code=2).stderr
 
 
+def test_init_takes_files_of_any_name_and_leaves_nothing_behind_where_it_fails(tmp_path: Path) -> None:
+    base = load_study(write_pocket_study(tmp_path / "pocket")).bases[0].model
+    data = tmp_path / "ünïcode 数" / "données ü.jsonl"
+    data.parent.mkdir()
+    data.write_text("".join(json.dumps({"question": f"{n}?", "answer": "a"}) + "\n" for n in range(30)))
+    out = tmp_path / "1.yaml"
+    said = sftlab("init", out, "--base", base, "--data", data, "--data", write_copy(data, "true.jsonl")).stdout
+    study = load_study(out)
+    assert (study.study, list(study.datasets), study.samples) == ("1", ["donnees-u", "true"], (28,))
+    assert "`samples` is 28" in said
+    broken = tmp_path / "broken.json"
+    broken.write_text('[{"question": "a?", "answer": "b"}, {"question": "c')
+    assert "is cut off" in sftlab("init", tmp_path / "2.yaml", "--base", base, "--data", broken, code=2).stderr
+    assert not (tmp_path / "2.yaml").exists()
+
+
+def write_copy(file: Path, name: str) -> Path:
+    copy = file.with_name(name)
+    copy.write_bytes(file.read_bytes())
+    return copy
+
+
+def test_headerless_files_are_told_in_flags_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "h.tsv"
+    file.write_text("What?\t(C)\nWho?\t(A)\n")
+    error = sftlab("data", file, code=2).stderr
+    assert "`--columns question,answer`" in error
+    assert len(error) < 400 + len(str(file))
+    assert "2 of 2 records" in sftlab("data", file, "--columns", "question,answer").stdout
+    wrong = sftlab("quick", "--base", tmp_path, "--data", file, "--columns", "x.tsv=question,answer", code=2).stderr
+    assert "--columns: 'x.tsv' is none of the --data files" in wrong
+
+
 def test_data_reports_what_is_in_a_file(tmp_path: Path) -> None:
     pocket = load_study(write_pocket_study(tmp_path))
     rows = [
@@ -92,6 +125,12 @@ def test_data_reports_what_is_in_a_file(tmp_path: Path) -> None:
         (("plan", "nowhere.yaml"), "there is no study file nowhere.yaml"),
         (("data", "nowhere.json"), "there is no file nowhere.json"),
         (("quick", "--base", "x", "--data", "nowhere.json"), "--data: there is no file nowhere.json"),
+        (("quick", "--base", "./nobase", "--data", "nowhere.json"), "error: --base: there is no folder "),
+        (
+            ("quick", "--base", "x", "--samples", "many"),
+            "error: Invalid value for '--samples': it should be a valid integer",
+        ),
+        (("plan",), "error: Missing argument 'STUDY'; `sftlab plan --help` lists what is legal"),
     ],
 )
 def test_wrong_command_is_one_sentence_and_exit_code_2(words: tuple[str, ...], sentence: str) -> None:

@@ -109,11 +109,12 @@ def test_impossible_conversation_is_broken(tmp_path: Path, messages, reason):
     assert reasons(dataset) == [(1, reason)]
 
 
-def test_json_that_is_cut_off_gives_what_was_whole(tmp_path: Path):
+def test_json_that_is_cut_off_inside_a_row_is_refused_until_it_is_closed(tmp_path: Path):
     whole = json.dumps([{"question": f"q{place}", "answer": "a"} for place in range(5)], indent=2)
-    dataset = read(tmp_path, "rows.json", whole[: whole.index("q4") + 1])
-    assert kept(dataset) == [0, 1, 2, 3]
-    assert reasons(dataset) == [(4, "the file ends inside this row")]
+    cut = whole[: whole.index("q4") + 1]
+    with pytest.raises(DataError, match="is cut off: it ends inside row 4, after 4 whole ones"):
+        read(tmp_path, "rows.json", cut)
+    assert kept(read(tmp_path, "rows.json", cut[: cut.rindex("{")] + "]")) == [0, 1, 2, 3]
 
 
 def test_json_that_is_cut_off_between_rows_gives_all_of_them(tmp_path: Path):
@@ -122,9 +123,8 @@ def test_json_that_is_cut_off_between_rows_gives_all_of_them(tmp_path: Path):
 
 def test_json_object_around_the_list_may_be_cut_off_too(tmp_path: Path):
     whole = json.dumps({"version": "1", "n": 3, "data": [GOOD, GOOD, GOOD]})
-    dataset = read(tmp_path, "rows.json", whole[:-10])
-    assert kept(dataset) == [0, 1]
-    assert reasons(dataset) == [(2, "the file ends inside this row")]
+    with pytest.raises(DataError, match="ends inside row 2"):
+        read(tmp_path, "rows.json", whole[:-10])
 
 
 BROKEN_ELEMENTS = [

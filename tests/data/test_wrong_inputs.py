@@ -15,14 +15,14 @@ KNOWN = (
     "(messages (a list of messages); conversations (a list of messages); instruction, output or response, optionally "
     "input; question, answer; prompt, completion or response; context, answer; data (a list of messages); text)"
 )
-SPELL_OUT = "say what its columns hold, as in `prompt: question` with `response: answer`"
+SPELL_OUT = "say which asks and which answers with `prompt: NAME` and `response: NAME`"
 
 # file, its content, how the study refers to it, the sentence after "the dataset mine (FILE)"
 WRONG = [
     ("none.json", None, {}, " does not exist: `path` names a json, jsonl, csv, tsv or parquet file"),
     ("", None, {}, " is a folder: `path` names one json, jsonl, csv, tsv or parquet file in it"),
-    ("d.json", "", {}, " is empty"),
-    ("d.csv", "\ufeff\r\n \n", {}, " is empty"),
+    ("d.json", "", {}, " is empty: it needs at least one row; was it written to its end?"),
+    ("d.csv", "\ufeff\r\n \n", {}, " is empty: it needs at least one row; was it written to its end?"),
     ("d.json", "[]", {}, " holds no rows"),
     ("d.json", '{"data": []}', {}, " holds no rows"),
     ("d.csv", "question,answer\n", {}, " holds no rows"),
@@ -66,8 +66,8 @@ WRONG = [
         "d.tsv",
         "What?\t(C)\tBecause\nWho?\t(A)\tWhy\n",
         {},
-        f" has the columns 'What?', '(C)', 'Because', which is no known shape {KNOWN}: {SPELL_OUT}; if its first line "
-        "is not a header, name the columns, as in `columns: [question, answer, column_3]`",
+        " has a first line that names no known columns ('What?', '(C)', 'Because'): if it is no header, name the "
+        f"columns with `columns: [question, answer, column_3]`, else {SPELL_OUT}",
     ),
     (
         "d.csv",

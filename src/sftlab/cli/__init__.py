@@ -31,17 +31,42 @@ app = typer.Typer(
 for verb in VERBS:
     app.command()(verb)
 
+# typer carries a click of its own and shows only some of its errors, of which this is the root
+CommandLineError: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+WORDING = {"Input should be": "it should be", ", unable to parse string as an integer": ""}
+
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
     try:
-        app()
+        raise SystemExit(_run())
     except SftlabError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
+    except CommandLineError as error:
+        sys.stderr.write(f"error: {_said(error)}\n")
+        raise SystemExit(2) from None
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("stopped\n")
         raise SystemExit(130) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(0) from None
+
+
+def _run() -> int:
+    """Run the verb that the words name, and return the exit code."""
+    code = app(sys.argv[1:] or ["--help"], prog_name="sftlab", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def _said(error: Exception) -> str:
+    """What is wrong with the words of a command, in one line, and which help to read."""
+    wrong = str(getattr(error, "format_message", error.__str__)())
+    for phrase, plain in WORDING.items():
+        wrong = wrong.replace(phrase, plain)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "sftlab"
+    return f"{' '.join(wrong.split()).rstrip('.')}; `{command} --help` lists what is legal"

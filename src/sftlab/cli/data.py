@@ -38,7 +38,7 @@ def data(  # noqa: PLR0913 - each is an option of the command line
         raise DataError(f"there is no file {file}")
     names = tuple(columns.split(",")) if columns else None
     ref = DatasetRef(path=str(file.resolve()), prompt=prompt, response=response, columns=names)
-    dataset = read_dataset(ref, name=file.name.split(".")[0])
+    dataset = read_dataset(ref, name=file.name.split(".")[0], from_flags=True)
     summary = summarise(dataset)
     if base is not None:
         lengths, too_long = _under_base(dataset, base, max_tokens)
@@ -93,8 +93,9 @@ def _print(summary: "DataSummary") -> None:
     print_line(f"multi-turn: {summary.num_multi_turn}; with a system message: {summary.num_with_system}")
     rows = [_row("prompt, bytes", summary.prompt_bytes), _row("response, bytes", summary.response_bytes)]
     if summary.tokens is not None:
-        rows.append(_row(f"prompt, tokens of {summary.tokens.base}, cut to fit", summary.tokens.prompt))
-        rows.append(_row(f"response, tokens of {summary.tokens.base}, cut to fit", summary.tokens.response))
+        unit = f"tokens of {summary.tokens.base}"
+        rows.append(_row(f"prompt, {unit}, as trained on", summary.tokens.prompt))
+        rows.append(_row(f"response, {unit}, as trained on", summary.tokens.response))
     print_columns(("length of", "median", "mean", "longest", "total", "n"), rows)
     _print_findings("broken rows (left out)", summary.broken)
     _print_findings("worth a look (kept)", summary.findings)

@@ -20,13 +20,15 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a commented study file to start from; it never overwrites one."""
+    import json
     import os
 
+    import yaml
     from jinja2 import Environment
 
     from sftlab.cli.printing import print_json, print_line
-    from sftlab.errors import StudyError
-    from sftlab.plan.quick_study import benchmark_entry
+    from sftlab.errors import SftlabError, StudyError
+    from sftlab.plan.quick_study import base_reference, benchmark_entries, dataset_names, legal_name, legal_names
     from sftlab.study.reading import load_study
 
     if out.exists():
@@ -36,30 +38,47 @@ def init(
     def relative(path: Path) -> str:
         return os.path.relpath(path.resolve(), here)
 
-    bases = [relative(Path(name)) if Path(name).is_dir() else name for name in base or ["Qwen/Qwen2.5-0.5B"]]
-    datasets = {path.name.split(".")[0]: relative(path) for path in data or [Path("data/my_data.jsonl")]}
+    found = [base_reference(text) for text in base or ["Qwen/Qwen2.5-0.5B"]]
+    bases = [
+        {"name": name, "model": relative(Path(ref.model)) if Path(ref.model).is_dir() else ref.model}
+        for name, ref in zip(legal_names([ref.name for ref in found]), found, strict=True)
+    ]
+    names = dataset_names(tuple(data or ()))
+    sizes = {name: _drawable(path, name) for name, path in zip(names, data or (), strict=True)}
+    samples = min([DEFAULT_SAMPLES, *sizes.values()])
     source = files("sftlab.cli").joinpath("study.yaml.j2").read_text(encoding="utf-8")
-    text = Environment(trim_blocks=True, lstrip_blocks=True, autoescape=False).from_string(source)
-    benchmarks = [benchmark_entry(text, here) for text in benchmark or ()]
-    samples = min([DEFAULT_SAMPLES, *(_drawable(path) for path in data or ())])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(
-        text.render(name=out.stem, bases=bases, datasets=datasets, benchmarks=benchmarks, samples=samples),
-        encoding="utf-8",
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    environment.filters["key"] = lambda name: name if yaml.safe_load(name) == name else f'"{name}"'
+    environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
+    text = environment.from_string(source).render(
+        name=legal_name(out.stem),
+        bases=[one["model"] if Path(one["model"]).name == one["name"] else one for one in bases],
+        datasets=dict(zip(names, map(relative, data), strict=True)) if data else {"my_data": "data/my_data.jsonl"},
+        benchmarks=benchmark_entries(benchmark or (), here),
+        samples=samples,
+        smallest=min(sizes, key=lambda name: sizes[name]) if samples < DEFAULT_SAMPLES else None,
     )
-    if base and data:
-        load_study(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    try:
+        if data:
+            load_study(out)
+    except SftlabError:
+        out.unlink()
+        raise
     if as_json:
         print_json({"study": str(out)})
     else:
+        if samples < DEFAULT_SAMPLES:
+            print_line(f"`samples` is {samples}: all that the smallest dataset has beside its validation part")
         print_line(f"wrote {out}; next: `sftlab plan {out}`, then `sftlab run {out}`")
 
 
-def _drawable(path: Path) -> int:
+def _drawable(path: Path, name: str) -> int:
     """Examples of a file that every seed of the written study can draw."""
     from sftlab.data.reading import read_dataset
     from sftlab.data.sampling import split_held_out
     from sftlab.study.declaration import DatasetRef
 
-    dataset = read_dataset(DatasetRef(path=str(path.resolve())), name=path.name.split(".")[0])
+    dataset = read_dataset(DatasetRef(path=str(path.resolve())), name=name, from_flags=True)
     return min(len(split_held_out(dataset, share=VALIDATION, seed=seed).pool) for seed in SEEDS)

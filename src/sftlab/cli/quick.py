@@ -16,16 +16,34 @@ def quick(  # noqa: PLR0913 - each is an option of the command line
     base: Annotated[str, typer.Option("--base", help="a model folder or hub id")],
     data: Annotated[list[Path], typer.Option("--data", help="a dataset file; repeat for each")],
     benchmark: Annotated[
-        list[str] | None, typer.Option("--benchmark", help="a shipped name, a task file or a prompt/answer file")
+        list[str] | None,
+        typer.Option(
+            "--benchmark",
+            help="a task file, a prompt/answer file, or a shipped name: gsm8k, mmlu or boolq, which are downloaded "
+            "unless --benchmarks-dir has them",
+        ),
     ] = None,
-    benchmarks_dir: Annotated[Path | None, typer.Option(help="a folder with the shipped benchmarks' data")] = None,
+    benchmarks_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="a folder with shipped benchmarks' data: gsm8k_test.jsonl and gsm8k_train.jsonl, boolq_val.jsonl and "
+            "boolq_train.jsonl, mmlu/test/*_test.csv and mmlu/dev/*_dev.csv",
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="training examples of each dataset")] = 500,
     epochs: Annotated[int, typer.Option(min=1)] = 2,
     seeds: Annotated[int, typer.Option(min=1, help="replicates, for the interval")] = 2,
     items: Annotated[int, typer.Option(min=2, help="held-out examples of each dataset, and items a benchmark")] = 100,
     prompt: Annotated[str | None, typer.Option(help="the column that asks, in all files")] = None,
     response: Annotated[str | None, typer.Option(help="the column that answers, in all files")] = None,
-    columns: Annotated[str | None, typer.Option(help="names of headerless files' columns, with commas")] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[FILE=]NAME,NAME,...",
+            help="names of the columns of files without a header line, of all or of one FILE; may be repeated",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="what to call the study; made of the datasets' if not given")] = None,
     save: Annotated[Path | None, typer.Option("--save", help="keep the study it ran in this file")] = None,
     workers: Annotated[int | None, typer.Option(min=1)] = None,
     store: StoreFolder = None,
@@ -35,16 +53,18 @@ def quick(  # noqa: PLR0913 - each is an option of the command line
     from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_line
     from sftlab.cli.working import do_missing, print_outcome
-    from sftlab.plan.quick_study import Settings, dataset_names, write_quick_study
+    from sftlab.plan.quick_study import Settings, base_reference, dataset_names, legal_name, write_quick_study
     from sftlab.store import Store
     from sftlab.study.declaration import DatasetRef
 
+    base_reference(base)
+    _check_folder(benchmarks_dir)
     folder = (store or (save.resolve().parent if save else Path.cwd()) / ".sftlab").resolve()
     names = dataset_names(tuple(data))
-    headerless = tuple(columns.split(",")) if columns else None
+    headerless = _columns_by_file(columns or [], data)
     refs = {
-        name: DatasetRef(path=str(file.resolve()), prompt=prompt, response=response, columns=headerless)
-        for name, file in zip(names, data, strict=True)
+        dataset: DatasetRef(path=str(file.resolve()), prompt=prompt, response=response, columns=headerless.get(file))
+        for dataset, file in zip(names, data, strict=True)
     }
     settings = Settings(
         samples=samples,
@@ -54,7 +74,8 @@ def quick(  # noqa: PLR0913 - each is an option of the command line
         benchmarks=tuple(benchmark or ()),
         benchmarks_dir=benchmarks_dir,
     )
-    study_file = save or folder / "quick" / f"quick-{'-'.join(names)}.yaml"
+    study_name = legal_name(name or "-".join(["quick", *names]))
+    study_file = save or folder / "quick" / f"{study_name}.yaml"
     write_quick_study(study_file, base, refs, store=Store(folder), settings=settings)
     opened = open_study(study_file, folder)
     outcome = do_missing(opened, on="local", workers=workers)
@@ -68,6 +89,30 @@ def quick(  # noqa: PLR0913 - each is an option of the command line
         raise typer.Exit(130)
     if outcome.failed:
         raise typer.Exit(1)
+
+
+def _check_folder(benchmarks_dir: Path | None) -> None:
+    from sftlab.errors import BenchmarkError
+
+    if benchmarks_dir is not None and not benchmarks_dir.is_dir():
+        raise BenchmarkError(f"--benchmarks-dir: there is no folder {benchmarks_dir}")
+
+
+def _columns_by_file(texts: list[str], files: list[Path]) -> dict[Path, tuple[str, ...]]:
+    """The column names of each file that has some: `a,b` is for all files, `FILE=a,b` for one."""
+    from sftlab.errors import StudyError
+
+    found: dict[Path, tuple[str, ...]] = {}
+    for text in sorted(texts, key=lambda text: "=" in text):
+        of, separator, listed = text.rpartition("=")
+        named = [file for file in files if of in {str(file), file.name}] if separator else files
+        if not named:
+            raise StudyError(f"--columns: {of!r} is none of the --data files {', '.join(map(str, files))}")
+        names = tuple(name.strip() for name in listed.split(","))
+        if not all(names) or len(set(names)) < len(names):
+            raise StudyError(f"--columns: names with commas between, each once, got {text!r}")
+        found.update(dict.fromkeys(named, names))
+    return found
 
 
 def _print_answer(opened: "Opened", *, as_json: bool) -> None:

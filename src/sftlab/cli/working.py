@@ -13,6 +13,7 @@ from sftlab.errors import ModelError
 if TYPE_CHECKING:
     from sftlab.execute.session import Outcome
     from sftlab.plan.devices import Device
+    from sftlab.plan.tasks import Job
 
 SMOKE_ITEMS = 4
 
@@ -21,11 +22,18 @@ def do_missing(opened: Opened, *, on: str, workers: int | None, smoke: bool = Fa
     """Do what the store does not hold and show progress on standard error."""
     from sftlab.cli.display import display
     from sftlab.execute.inline import InlineExecutor
+    from sftlab.execute.kept_checkpoints import remove_unwanted_checkpoints
     from sftlab.execute.local import LocalExecutor
     from sftlab.execute.session import Executor, Outcome, work
     from sftlab.plan.cost import check_budget, estimate_cost
     from sftlab.plan.devices import devices
+    from sftlab.plan.resolve import settled
     from sftlab.plan.tasks import pending_jobs
+
+    def pending() -> "tuple[Job, ...]":
+        now = settled(opened.resolved, opened.store)
+        remove_unwanted_checkpoints(now, opened.store)
+        return pending_jobs(now, opened.store)
 
     if opened.resolved.provisional:
         raise ModelError(f"this cannot be run now: {opened.resolved.provisional[0]}")
@@ -41,7 +49,7 @@ def do_missing(opened: Opened, *, on: str, workers: int | None, smoke: bool = Fa
     else:
         executor = LocalExecutor(opened.resolved, opened.store, places, smoke=smoke)
     with display(sys.stderr) as show:
-        return work(executor, jobs, opened.store, study=opened.study.study, devices=places, show=show)
+        return work(executor, opened.store, study=opened.study.study, devices=places, pending=pending, show=show)
 
 
 def smoke_study(opened: Opened, *, on: str, workers: int | None) -> "Outcome":
@@ -55,6 +63,7 @@ def smoke_study(opened: Opened, *, on: str, workers: int | None) -> "Outcome":
         update={
             "evaluation": evaluation.model_copy(update={"benchmarks": benchmarks, "score_epochs": "last"}),
             "epochs": (1,),
+            "steps": None,
             "runs": opened.study.runs and tuple(run.model_copy(update={"epochs": 1}) for run in opened.study.runs),
             "budget": None,
         }

@@ -16,15 +16,17 @@ from sftlab.errors import DataError
 from sftlab.study.declaration import DatasetRef
 
 COLUMNS_SHOWN = 12
+LONGEST_COLUMN = 40
 REASONS_SHOWN = 3
 
 
-def read_dataset(ref: DatasetRef, *, name: str) -> Dataset:
+def read_dataset(ref: DatasetRef, *, name: str, from_flags: bool = False) -> Dataset:
     """All usable examples of a source, in its order, and the rows that were not usable.
 
     The shape is the one that the study's columns spell out, or else that of most of the first rows; rows of another
     shape are broken. Texts are kept as they are: nothing is stripped, normalised or cut. Raises DataError when the
-    source cannot be read at all, when its columns are not understood, or when no row is usable.
+    source cannot be read at all, when its columns are not understood, or when no row is usable; `from_flags` words its
+    advice for the command line's flags instead of a study file's fields.
     """
     where = f"the dataset {name} ({ref.path or ref.hub})"
     explicit = explicit_shape(ref, where)
@@ -46,7 +48,7 @@ def read_dataset(ref: DatasetRef, *, name: str) -> Dataset:
         rows = [row if isinstance(row, UnusableError) else _folded(row) for row in rows]
         shape = recognise([row for row in rows if not isinstance(row, UnusableError)])
     if shape is None:
-        raise DataError(_not_recognised(records[0], source))
+        raise DataError(_not_recognised(records[0], source, from_flags=from_flags))
     return _dataset(rows, with_system(shape, ref.system) if ref.system else shape, ref, name=name, where=where)
 
 
@@ -98,19 +100,27 @@ def _check_named_columns(ref: DatasetRef, records: Sequence[Record], where: str)
             raise DataError(f"{where} has no column {column!r} for `{role}`: it has {_listed(list(there))}")
 
 
-def _not_recognised(record: Record, source: Source) -> str:
+def _not_recognised(record: Record, source: Source, *, from_flags: bool) -> str:
     columns = list(record)
     known = "; ".join(shape.columns for shape in SHAPES)
-    advice = "say what its columns hold, as in `prompt: question` with `response: answer`"
-    if source.suffix in DELIMITED and source.columns is None:
-        names = ", ".join(["question", "answer", *(f"column_{place}" for place in range(3, len(columns) + 1))])
-        advice += f"; if its first line is not a header, name the columns, as in `columns: [{names}]`"
-    return f"{source.where} has the columns {_listed(columns)}, which is no known shape ({known}): {advice}"
+    named = "`--prompt NAME --response NAME`" if from_flags else "`prompt: NAME` and `response: NAME`"
+    if source.suffix not in DELIMITED or source.columns is not None:
+        return (
+            f"{source.where} has the columns {_listed(columns)}, which is no known shape ({known}): say which asks and "
+            f"which answers with {named}"
+        )
+    names = ["question", "answer", *(f"column_{place}" for place in range(3, len(columns) + 1))][: len(columns)]
+    headerless = f"`--columns {','.join(names)}`" if from_flags else f"`columns: [{', '.join(names)}]`"
+    return (
+        f"{source.where} has a first line that names no known columns ({_listed(columns, at_most=3)}): if it is no "
+        f"header, name the columns with {headerless}, else say which asks and which answers with {named}"
+    )
 
 
-def _listed(columns: Sequence[str]) -> str:
-    shown = ", ".join(repr(excerpt(column)) for column in columns[:COLUMNS_SHOWN])
-    return shown if len(columns) <= COLUMNS_SHOWN else f"{shown} and {len(columns) - COLUMNS_SHOWN} more"
+def _listed(columns: Sequence[str], *, at_most: int = COLUMNS_SHOWN) -> str:
+    cut = [column if len(column) <= LONGEST_COLUMN else f"{column[:LONGEST_COLUMN]}…" for column in columns[:at_most]]
+    shown = ", ".join(repr(excerpt(column)) for column in cut)
+    return shown if len(columns) <= at_most else f"{shown} and {len(columns) - at_most} more"
 
 
 def _nothing_usable(where: str, broken: Sequence[BrokenRow]) -> str:

@@ -1,12 +1,15 @@
 """A study without a study file: one base, some datasets, sane settings, and what helps what."""
 
 import json
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from sftlab.benchmarks.loading import shipped_benchmarks
 from sftlab.data.example import Dataset, Example
 from sftlab.data.reading import read_dataset
 from sftlab.data.sampling import split_held_out
@@ -15,9 +18,13 @@ from sftlab.plan.contents import Contents
 from sftlab.plan.cost import num_weights
 from sftlab.store import Store, write_atomically
 from sftlab.study.declaration import BaseRef, DatasetRef
+from sftlab.study.reading import HUB_ID
 
 LARGEST_FULL = 300_000_000
 SPLIT_SEED = 0
+LONGEST_NAME = 60
+UNNAMEABLE = re.compile(r"[^A-Za-z0-9._+-]+")
+RESERVED_NAMES = ("none",)
 
 
 @dataclass(frozen=True)
@@ -42,17 +49,19 @@ def write_quick_study(
     folder = study_file.with_name(f"{study_file.stem}-data")
     splits = {}
     for name, ref in datasets.items():
-        dataset = read_dataset(ref, name=name)
+        dataset = read_dataset(ref, name=name, from_flags=True)
         splits[name] = split_held_out(dataset, share=_held_out(dataset, settings), seed=SPLIT_SEED)
     samples = min(settings.samples, *(len(split.pool) for split in splits.values()))
     for name, split in splits.items():
         _write_lines(folder / f"{name}-train.jsonl", [_messages(example) for example in split.pool])
         _write_lines(folder / f"{name}-heldout.jsonl", [_question(example) for example in split.held_out])
-    here = study_file.parent.resolve()
-    base_folder = Path(base).expanduser()
-    base_ref = BaseRef(name=_base_name(base), model=str(base_folder.resolve()) if base_folder.is_dir() else base)
+    base_ref = base_reference(base)
+    benchmarks = [
+        *({"name": f"{name}-heldout", "data": f"{folder.name}/{name}-heldout.jsonl"} for name in datasets),
+        *benchmark_entries(settings.benchmarks, study_file.parent.resolve(), taken=[f"{n}-heldout" for n in datasets]),
+    ]
     content = {
-        "study": study_file.stem,
+        "study": legal_name(study_file.stem),
         "bases": [{"name": base_ref.name, "model": base_ref.model}],
         "datasets": {name: {"path": f"{folder.name}/{name}-train.jsonl"} for name in datasets},
         "samples": samples,
@@ -61,10 +70,7 @@ def write_quick_study(
         "epochs": settings.epochs,
         "seeds": list(range(settings.seeds)),
         "evaluation": {
-            "benchmarks": [
-                *({"name": f"{name}-heldout", "data": f"{folder.name}/{name}-heldout.jsonl"} for name in datasets),
-                *(benchmark_entry(name, here) for name in settings.benchmarks),
-            ],
+            "benchmarks": benchmarks,
             "items": settings.held_out,
             **({"benchmarks_dir": str(settings.benchmarks_dir.resolve())} if settings.benchmarks_dir else {}),
         },
@@ -73,17 +79,41 @@ def write_quick_study(
     return study_file
 
 
-def dataset_names(files: tuple[Path, ...]) -> tuple[str, ...]:
-    """A name for each file, from its own. Raises StudyError where a file is missing or two would be called the same."""
+def legal_name(text: str) -> str:
+    """A name that a study file takes, as near to any text as can be: accents go, other signs become `-`."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    name = UNNAMEABLE.sub("-", plain.strip()).strip("._+-")[:LONGEST_NAME]
+    return name if name and name not in RESERVED_NAMES else f"{name or 'my'}-data"
+
+
+def legal_names(texts: Sequence[str]) -> tuple[str, ...]:
+    """A legal name for each text, no two alike: later ones get a number."""
     names: list[str] = []
-    for file in files:
+    for text in texts:
+        wanted = legal_name(text)
+        tries = (wanted if count == 1 else f"{wanted}-{count}" for count in range(1, len(texts) + 1))
+        names.append(next(name for name in tries if name not in names))
+    return tuple(names)
+
+
+def dataset_names(files: tuple[Path, ...]) -> tuple[str, ...]:
+    """A legal name for each file, from its own. Raises StudyError where a file is missing or given twice."""
+    for index, file in enumerate(files):
         if not file.is_file():
             raise StudyError(f"--data: there is no file {file}")
-        name = file.name.split(".")[0]
-        if name in names:
-            raise StudyError(f"--data: two files are called {name!r}: rename one")
-        names.append(name)
-    return tuple(names)
+        if file.resolve() in [other.resolve() for other in files[:index]]:
+            raise StudyError(f"--data: {file} is given twice")
+    return legal_names([file.name.split(".")[0] for file in files])
+
+
+def base_reference(text: str) -> BaseRef:
+    """The base that `--base` names: a folder, or a hub id. Raises StudyError for what is neither."""
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        return BaseRef(name=legal_name(folder.resolve().name), model=str(folder.resolve()))
+    if not HUB_ID.match(text):
+        raise StudyError(f"--base: there is no folder {folder.absolute()}, and a hub id looks like Qwen/Qwen2.5-0.5B")
+    return BaseRef(name=legal_name(text.rsplit("/", 1)[-1]), model=text)
 
 
 def _held_out(dataset: Dataset, settings: Settings) -> int:
@@ -107,18 +137,31 @@ def _method(weights: int, samples: int) -> dict[str, object]:
     return {"lora": {"adapter": "lora", "rank": 16, "alpha": 32, "learning_rate": rate, "batch_size": batch_size}}
 
 
-def _base_name(base: str) -> str:
-    return Path(base).expanduser().resolve().name if Path(base).expanduser().is_dir() else base.rsplit("/", 1)[-1]
+def benchmark_entries(texts: Sequence[str], folder: Path, *, taken: Sequence[str] = ()) -> list[object]:
+    """How a study file in `folder` names benchmarks: a shipped name, or a task or prompt/answer file by its path.
 
-
-def benchmark_entry(text: str, folder: Path) -> object:
-    """How a study file in `folder` names a benchmark: by shipped name, or a task or prompt/answer file by its path."""
-    path = Path(text)
-    if not path.is_file():
-        return text
-    field = "file" if path.suffix in {".yaml", ".yml"} else "data"
-    absolute = path.resolve()
-    return {field: str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)}
+    Raises StudyError for what is neither a file nor a shipped name, and for two of the same name (`taken` are others).
+    """
+    entries: list[object] = []
+    names = list(taken)
+    for text in texts:
+        path = Path(text).expanduser()
+        if not path.is_file() and text not in shipped_benchmarks():
+            shipped = ", ".join(shipped_benchmarks())
+            raise StudyError(f"--benchmark: there is no file {text}, and the benchmarks that are shipped are {shipped}")
+        name = legal_name(path.name.split(".")[0]) if path.is_file() else text
+        if name in names:
+            raise StudyError(f"--benchmark: two benchmarks are called {name!r}: rename one of the files")
+        names.append(name)
+        if not path.is_file():
+            entries.append(text)
+            continue
+        field = "file" if path.suffix in {".yaml", ".yml"} else "data"
+        absolute = path.resolve()
+        shown = str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
+        own_name = path.name.split(".")[0]
+        entries.append({field: shown} if name == own_name else {"name": name, field: shown})
+    return entries
 
 
 def _messages(example: Example) -> dict[str, object]:

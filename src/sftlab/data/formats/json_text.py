@@ -25,7 +25,7 @@ def read_json(source: Source) -> Rows:
     except JSON_FAULTS as fault:
         if not text.lstrip().startswith("[") and isinstance(_parsed(text.lstrip().split("\n", 1)[0]), dict):
             return _lines(text)
-        rows = _salvaged(text)
+        rows = _salvaged(text, source.where)
         if not any(isinstance(row, dict) for row in rows):
             raise DataError(f"{source.where} is not JSON: {_reason(fault)}") from None
         return rows
@@ -78,8 +78,11 @@ def _rows_of(value: object, where: str) -> Rows:
     return [_row(element) for element in next(iter(lists.values()))]
 
 
-def _salvaged(text: str) -> Rows:
-    """All elements that can be read: after a broken one, reading goes on at the next that starts with the same key."""
+def _salvaged(text: str, where: str) -> Rows:
+    """All elements that can be read: after a broken one, reading goes on at the next that starts with the same key.
+
+    Raises DataError where the file ends inside an element: how much of it is lost, nobody can tell.
+    """
     decoder = json.JSONDecoder()
     place, in_list = _first_element(text, decoder)
     rows: Rows = []
@@ -91,9 +94,12 @@ def _salvaged(text: str) -> Rows:
             rows.append(_row(value))
         except JSON_FAULTS as fault:
             following = _next_element(text, place, max(getattr(fault, "pos", place), place + 1))
-            cut_off = following is None and not text.rstrip().endswith(("]", "}"))
-            reason = "the file ends inside this row" if cut_off else _reason(fault)
-            rows.append(UnusableError(reason, text[place : place + 200]))
+            if following is None and not text.rstrip().endswith(("]", "}")) and rows:
+                raise DataError(
+                    f"{where} is cut off: it ends inside row {len(rows)}, after {len(rows)} whole ones; get the whole "
+                    "file, or close the list with `]` after the last whole row to use just these"
+                ) from None
+            rows.append(UnusableError(_reason(fault), text[place : place + 200]))
             if following is None:
                 break
             place = following

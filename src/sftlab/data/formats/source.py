@@ -38,7 +38,7 @@ def open_source(path: str, *, where: str, columns: tuple[str, ...] | None) -> So
         except (OSError, EOFError, zlib.error):
             raise DataError(f"{where} is a damaged or cut off gzip file: pack or download it again") from None
     if not content.strip(b" \t\r\n" + UTF8_MARK):
-        raise DataError(f"{where} is empty")
+        raise DataError(f"{where} is empty: it needs at least one row; was it written to its end?")
     return Source(where, unpacked_suffix(path), content, columns)
 
 
