@@ -100,7 +100,7 @@ def _run(cell: "RunCell", resolved: "Resolved", folder: Path) -> dict[str, Any]:
     batches = [
         batch
         for epoch in range(1, spec.epochs + 1)
-        for batch in epoch_batches(encoded, batch_size=spec.method.batch_size, seed=spec.seeds.order, epoch=epoch)
+        for batch in epoch_batches(encoded, batch_size=spec.batch_size, seed=spec.seeds.order, epoch=epoch)
     ]
     return {
         "run": spec.run,
@@ -111,7 +111,7 @@ def _run(cell: "RunCell", resolved: "Resolved", folder: Path) -> dict[str, Any]:
         "held_out": [[turn.content for turn in example.turns] for example in selected.held_out],
         "order": [int(number) for batch in batches for number in batch],
         "steps_per_epoch": len(batches) // spec.epochs,
-        "batch_size": spec.method.batch_size,
+        "batch_size": spec.batch_size,
         "learning_rate": spec.learning_rate,
         "max_grad_norm": spec.method.max_grad_norm,
         "adapter": _adapter(cell, loaded, folder),

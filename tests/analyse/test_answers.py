@@ -224,6 +224,8 @@ def null_gain_set(random, benchmark, cell_spread, items=40):
                 "samples": 100,
                 "schedule": "constant",
                 "epochs": 1,
+                "batch_size": 8,
+                "fixed_steps": None,
                 "gain": shift_F[family] + shift_FD[family, dataset] + drift,
             }
             for (family, dataset, seed), drift in zip(cells, drift_R, strict=True)
@@ -279,6 +281,9 @@ def test_half_done_study_answers_with_what_is_there(tmp_path):
     assert cells["reason"].str.contains("out of memory").all()
     assert found.gains.filter(dataset="chat")["gain"].null_count() == found.gains.filter(dataset="chat").height
     assert set(found.ranking["dataset"]) == {"arithmetic", "facts"}
+    assert "of those scored so far" in found.sentences("data")[2]
+    assert "no gain is known of code (failed) and chat (pending)." in found.sentences("data", benchmark="facts_quiz")[0]
+    assert "most often: out of memory" in found.sentences("data")[0]
     assert "of 32 runs" not in found.sentences("data")[0]
     assert "16 are not done" in found.sentences("data")[0]
 
@@ -315,6 +320,7 @@ def test_one_dataset_has_nothing_to_choose_between(tmp_path):
     assert "Only arithmetic has been tried" in found.sentences("data")[0]
     assert found.comparisons.is_empty()
     assert set(found.properties["verdict"]) == {"too small to tell"}
+    assert all("1 dataset cannot show" in sentence for sentence in found.sentences("properties"))
 
 
 def test_one_item_gives_no_certainty(tmp_path):
@@ -377,7 +383,8 @@ def test_items_are_counted_where_the_base_has_them(tmp_path):
 
 def test_everything_unfit_says_so(tmp_path):
     found = answers(tmp_path, bases=2, seeds=1, items=5, unfit=True)
-    assert "Nothing can be said yet" in found.sentences("data")[0]
+    assert found.sentences("data")[0].startswith("Nothing can be said: ")
+    assert found.sentences("data")[1].endswith("(102 unfit); most often: no item fits.")
     assert set(found.gains["status"]) == {"unfit"}
     assert any("unfit" in sentence for sentence in found.sentences("data"))
 
@@ -420,6 +427,37 @@ def test_gain_is_not_pending_where_the_base_is_unfit(tmp_path):
     assert set(unfit["status"]) == {"unfit"}
     assert unfit["reason"].str.starts_with("the base: ").all()
     assert "2 cells have no gain (2 unfit)." in found.sentences("gains")[0]
+
+
+def test_two_datasets_show_no_property_and_layers_of_one_base_say_what_they_are_over(tmp_path):
+    found = answers(tmp_path, bases=1, datasets=("arithmetic", "facts"), seeds=1, items=20, methods=("full",))
+    assert all("2 datasets cannot show" in sentence for sentence in found.sentences("properties"))
+    (moved,) = found.sentences("layers", subject="full")[:1]
+    assert "n = 1 base, interval over 2 datasets alone" in moved
+    assert "other correlation" not in "".join(answer_lines(found))
+
+
+def test_depths_near_the_peak_do_not_count_the_peak(planted_analysis):
+    for method in ("full", "lora"):
+        near = planted_analysis.layer_change.filter(method=method, part="all", near_peak=True)["depth"].to_list()
+        sentence = planted_analysis.sentences("layers", subject=method)[0]
+        assert near[-1] == 1.0
+        assert (f"{len(near) - 1} of the 4 other depths" in sentence) == (len(near) > 1)
+
+
+def test_largest_of_several_gains_is_called_likely_too_high(tmp_path, planted_analysis):
+    alone = answers(tmp_path, bases=1, datasets=("arithmetic",), seeds=1, items=20)
+    assert all("likely too high as it is the largest of 16" in text for text in planted_analysis.sentences("gains"))
+    assert not any("too high" in sentence for sentence in alone.sentences())
+
+
+def test_intervals_that_correction_makes_no_finding_say_so(tmp_path):
+    found = answers(tmp_path, items=60)
+    row = only(
+        found.properties, benchmark="arithmetic_test", property="response_perplexity", scope="within", kind="pearson"
+    )
+    assert (row["ci_high"] < 0, row["verdict"]) == (True, "cannot tell")
+    assert "not corrected for 4 properties" in found.sentences("properties", benchmark="arithmetic_test")[0]
 
 
 def with_recipes(cells, epochs):

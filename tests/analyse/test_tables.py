@@ -196,6 +196,11 @@ def test_rate_with_the_lowest_validation_loss_is_chosen(tmp_path):
 
 def test_rates_are_undecided_before_any_is_measured(tmp_path):
     cells = make_cells(Design(bases=1, rates=(1e-4, 1e-3)))
+    assert set(table("runs", cells, Store(tmp_path))["chosen"]) == {False}
+
+
+def test_nothing_is_chosen_where_there_is_one_candidate(tmp_path):
+    cells = make_cells(Design(bases=1))
     assert table("runs", cells, Store(tmp_path))["chosen"].null_count() == len(cells.runs)
 
 

@@ -55,7 +55,7 @@ def plain_loop(model: torch.nn.Module, encoded: EncodedExamples, run: RunSpec) -
     model.train()
     losses = []
     for epoch in range(1, run.epochs + 1):
-        for numbers in epoch_batches(encoded, batch_size=run.method.batch_size, seed=run.seeds.order, epoch=epoch):
+        for numbers in epoch_batches(encoded, batch_size=run.batch_size, seed=run.seeds.order, epoch=epoch):
             loss = model(**_padded(encoded, numbers)).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, run.method.max_grad_norm)

@@ -14,7 +14,12 @@ from sftlab.lm.encoding import EncodedExamples
 from sftlab.study.run import RunSpec
 from sftlab.train.order import epoch_batches
 
-SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
+SCHEDULES = {
+    "constant": "constant_with_warmup",
+    "cosine": "cosine",
+    "linear": "linear",
+    "wsd": "warmup_stable_decay",
+}
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,7 @@ def trl_run(
     import trl
 
     orders = [
-        np.concatenate(
-            epoch_batches(encoded, batch_size=run.method.batch_size, seed=run.seeds.order, epoch=epoch)
-        ).tolist()
+        np.concatenate(epoch_batches(encoded, batch_size=run.batch_size, seed=run.seeds.order, epoch=epoch)).tolist()
         for epoch in range(1, run.epochs + 1)
     ]
 
@@ -95,12 +98,16 @@ def trl_run(
         save_strategy="no",
         logging_steps=1,
         num_train_epochs=run.epochs,
-        per_device_train_batch_size=run.method.batch_size // options.accumulation,
+        per_device_train_batch_size=run.batch_size // options.accumulation,
         gradient_accumulation_steps=options.accumulation,
         learning_rate=run.learning_rate,
         lr_scheduler_type=SCHEDULES[run.schedule],
+        lr_scheduler_kwargs={"num_decay_steps": run.decay_steps, "decay_type": "linear"} if run.decay_steps else None,
         warmup_steps=run.warmup_steps,
         weight_decay=run.method.weight_decay,
+        adam_beta1=run.method.betas[0],
+        adam_beta2=run.method.betas[1],
+        adam_epsilon=run.method.epsilon,
         max_grad_norm=run.method.max_grad_norm,
         loss_type="nll",
         completion_only_loss=options.mask is not None,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sftlab.store import Store
-from sftlab.study.cells import RunCell
+from sftlab.study.cells import RunCell, ScoreCell
 
 Status = Literal["done", "failed", "unfit", "pending"]
 
@@ -30,14 +30,16 @@ def cell_status(identity: str, store: Store) -> CellStatus:
     return CellStatus("pending")
 
 
-def score_status(identity: str, run: RunCell | None, store: Store) -> CellStatus:
-    """Status of a score; one that is missing because its run is says so."""
-    own = cell_status(identity, store)
+def score_status(score: ScoreCell, run: RunCell | None, store: Store) -> CellStatus:
+    """Status of a score; one that is missing because its run is, or waits for a choice, says so."""
+    own = CellStatus("pending") if score.waits else cell_status(score.identity, store)
     if own.status != "pending":
         return own
     training = CellStatus("done") if run is None else cell_status(run.identity, store)
     if training.status == "failed":
         return CellStatus("failed", f"not trained: {training.reason}")
+    if score.waits:
+        return CellStatus("pending", "what is scored is chosen by validation loss, when all of it is trained")
     if training.status == "pending":
         return CellStatus("pending", "not trained yet")
     return CellStatus("pending", "not scored yet")

@@ -18,7 +18,7 @@ from sftlab.analyse.metrics import metric_named
 from sftlab.store import Store
 from sftlab.study.cells import Cells, ScoreCell
 
-FACTORS = ("method", "learning_rate", "samples", "schedule", "epochs")
+FACTORS = ("method", "learning_rate", "batch_size", "samples", "schedule", "epochs", "fixed_steps")
 MetricKey = tuple[str, str, str]
 
 
@@ -37,7 +37,9 @@ class Influence:
 
 def item_influences(cells: Cells, store: Store) -> dict[MetricKey, Influence]:
     """Influences of every item on the gain of every run after its last epoch, by benchmark, scorer and metric."""
-    epochs = {cell.spec.run: cell.spec.epochs for cell in cells.runs}
+    epochs: dict[str | None, int] = {}
+    for score in cells.scores:
+        epochs[score.run] = max(score.epoch, epochs.get(score.run, 0))
     collected: dict[MetricKey, _Collected] = {}
     for group in score_groups(cells):
         if group.base is None:
@@ -246,9 +248,9 @@ class GainSet:
 def gain_sets(scores: pl.DataFrame, influences: Mapping[MetricKey, Influence]) -> list[GainSet]:
     """The gains a study has so far, one set for each benchmark, scorer and metric, in the order of the table.
 
-    Only runs that are chosen (see `chosen_runs`), after their last epoch: epochs of one run are no samples.
+    Only runs that are chosen (see `standings`), after their last epoch: epochs of one run are no samples.
     """
-    gains = _without_selected_rates(last_epochs(scores).filter(pl.col("gain").is_not_null()), scores)
+    gains = _without_selected_rates(last_epochs(scores).filter(pl.col("gain").is_not_null()))
     sets: list[GainSet] = []
     for part, rows in gains.partition_by("benchmark", "scorer", "metric", as_dict=True, maintain_order=True).items():
         key = (str(part[0]), str(part[1]), str(part[2]))
@@ -257,8 +259,9 @@ def gain_sets(scores: pl.DataFrame, influences: Mapping[MetricKey, Influence]) -
 
 
 def last_epochs(scores: pl.DataFrame) -> pl.DataFrame:
-    """Rows of the table `scores` that answers are built on: chosen runs after their last epoch."""
-    return scores.filter(pl.col("run").is_not_null() & pl.col("chosen") & (pl.col("epoch") == pl.col("epochs")))
+    """Rows of the table `scores` that answers are built on: chosen runs after the last epoch that is scored."""
+    of_runs = scores.filter(pl.col("run").is_not_null() & pl.col("chosen").fill_null(value=True))
+    return of_runs.filter(pl.col("epoch") == pl.col("epoch").max().over("run"))
 
 
 def _gain_set(key: MetricKey, rows: pl.DataFrame, influence: Influence | None) -> GainSet:
@@ -269,11 +272,11 @@ def _gain_set(key: MetricKey, rows: pl.DataFrame, influence: Influence | None) -
     return GainSet(key, main, rows, influence.pull[[places[run] for run in rows["run"]]], influence.binary)
 
 
-def _without_selected_rates(rows: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    """Null the learning rate of methods that select theirs, in every cell anew: the selection is part of the method."""
-    passed_over = scores.filter(pl.col("run").is_not_null() & ~pl.col("chosen").fill_null(value=False))
-    rate = pl.when(~pl.col("method").is_in(passed_over["method"].unique().to_list())).then(pl.col("learning_rate"))
-    return rows.with_columns(rate.alias("learning_rate"))
+def _without_selected_rates(rows: pl.DataFrame) -> pl.DataFrame:
+    """Null the learning rate and batch size of methods that select theirs, in every cell anew: part of the method."""
+    selecting = rows.filter(pl.col("chosen").is_not_null())["method"].unique().to_list()
+    free = ~pl.col("method").is_in(selecting)
+    return rows.with_columns(pl.when(free).then(pl.col(name)).alias(name) for name in ("learning_rate", "batch_size"))
 
 
 def codes(rows: pl.DataFrame, *columns: str) -> Labels:

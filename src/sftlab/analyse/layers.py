@@ -53,13 +53,13 @@ class Profile:
 
 
 def profiles(layers: pl.DataFrame, runs: pl.DataFrame) -> list[Profile]:
-    """Changes of chosen runs after their last epoch, by method and part, on depths that all bases share.
+    """Changes of chosen runs after the epoch that is scored, by method and part, on depths that all bases share.
 
     Where bases differ in their number of layers, curves are interpolated linearly to the depths of the base with the
     fewest. Parts without a depth (embedding, head) have one place, None.
     """
-    names = runs.filter(pl.col("chosen")).select(
-        "run", "base", "family", "dataset", *FACTORS, pl.col("epochs").alias("epoch")
+    names = runs.filter(pl.col("chosen").fill_null(value=True)).select(
+        "run", "base", "family", "dataset", *FACTORS, pl.col("scored_epoch").alias("epoch")
     )
     used = layers.filter(pl.col("relative_change").is_not_null()).join(
         names, on=["run", "epoch"], maintain_order="left"

@@ -42,7 +42,7 @@ def gains_frame(sets: Sequence[GainSet], scores: pl.DataFrame) -> pl.DataFrame:
     p-values are adjusted (Benjamini & Hochberg) over the whole grid of cells and benchmarks, separately for means over
     methods and single methods, and for main and other metrics.
     """
-    expected = last_epochs(scores.with_columns(pl.col("chosen").fill_null(value=True)))
+    expected = last_epochs(scores.with_columns(pl.col("chosen") | (pl.col("status") == "pending")))
     by_key = {gain_set.key: gain_set for gain_set in sets}
     untuned = scores.filter(pl.col("run").is_null())
     rows: list[Row] = []

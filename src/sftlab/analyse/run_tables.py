@@ -6,6 +6,7 @@ import polars as pl
 from scipy import stats
 
 from sftlab.analyse.cell_status import cell_status
+from sftlab.analyse.choice import scored_epoch, standings
 from sftlab.analyse.intervals import CONFIDENCE
 from sftlab.analyse.schemas import CHECKPOINTS, LAYERS, LOSSES, RUNS, VALIDATION, Schema, conformed, empty, from_rows
 from sftlab.store import Store
@@ -18,8 +19,8 @@ COUNTED = ("examples", "dropped", "truncated")
 
 def runs_table(cells: Cells, store: Store) -> pl.DataFrame:
     """Every run of the study with its recipe, its status and what training it took."""
-    chosen = chosen_runs(cells, store)
-    return from_rows([_run_row(cell, store, chosen[cell.spec.run]) for cell in cells.runs], RUNS)
+    stand = standings(cells.runs, store)
+    return from_rows([_run_row(cell, store, stand[cell.spec.run].chosen) for cell in cells.runs], RUNS)
 
 
 def recipe_columns(spec: RunSpec) -> dict[str, object]:
@@ -31,8 +32,10 @@ def recipe_columns(spec: RunSpec) -> dict[str, object]:
         "samples": spec.samples,
         "method": spec.method_name,
         "learning_rate": spec.learning_rate,
+        "batch_size": spec.batch_size,
         "schedule": spec.schedule,
-        "epochs": spec.epochs,
+        "epochs": spec.epochs if spec.steps is None else None,
+        "fixed_steps": spec.steps,
         "seed": spec.seeds.sample,
         "order_seed": spec.seeds.order,
         "init_seed": spec.seeds.init,
@@ -51,19 +54,23 @@ def _run_row(cell: RunCell, store: Store, chosen: bool | None) -> dict[str, obje
         "reason": status.reason,
         **{name: result.get(name) for name in (*TRAINED, *COUNTED)},
         "device": record.provenance.get("device") if record else None,
-        "batch_size": spec.method.batch_size,
         "chosen": chosen,
+        "scored_epoch": scored_epoch(cell, store),
         "identity": cell.identity,
     }
 
 
 def checkpoints_table(cells: Cells, store: Store) -> pl.DataFrame:
-    """Checkpoints that finished runs left, with their size; `path` where the weights are kept. Others by status."""
+    """Checkpoints that finished runs left, with their size; `path` where the weights are kept. Others by status.
+
+    `best` marks the one of lowest validation loss of each run, where the study keeps that one.
+    """
     rows: list[dict[str, object]] = []
     for cell in cells.runs:
         status = cell_status(cell.identity, store)
         raw = store.rows(cell.identity, "checkpoints")
         left = raw.iter_rows(named=True) if raw is not None else [{"epoch": cell.spec.epochs}]
+        best = scored_epoch(cell, store) if cell.keeps_best else None
         for row in left:
             folder = store.checkpoint_folder(cell.trajectory, row["epoch"])
             rows.append(
@@ -72,6 +79,7 @@ def checkpoints_table(cells: Cells, store: Store) -> pl.DataFrame:
                     "run": cell.spec.run,
                     **row,
                     "path": str(folder) if folder.is_dir() else None,
+                    "best": None if best is None else row["epoch"] == best,
                     "status": status.status,
                     "reason": status.reason,
                 }
@@ -121,54 +129,3 @@ def _raw(cells: Cells, store: Store, name: str) -> Iterator[tuple[RunCell, pl.Da
 
 def _stacked(frames: Iterator[pl.DataFrame], schema: Schema) -> pl.DataFrame:
     return pl.concat([empty(schema), *(conformed(frame, schema) for frame in frames)])
-
-
-def chosen_runs(cells: Cells, store: Store) -> dict[str, bool | None]:
-    """Which runs the answers are built on, by run name.
-
-    A method that lists several learning rates with `select: validation` is represented by the rate whose mean loss on
-    held-out examples after the last epoch is lowest, in each base x dataset x samples x schedule x epochs cell; the
-    mean is over the seeds that all measured rates share, and the lower rate wins a tie. Benchmark items have no say.
-    None while no rate of the cell has been measured; True for every run where there is nothing to choose.
-    """
-    losses = last_validation_losses(cells, store)
-    cells_of: dict[tuple[object, ...], list[RunSpec]] = {}
-    for cell in cells.runs:
-        spec = cell.spec
-        key = (spec.base, spec.dataset, spec.samples, spec.schedule, spec.epochs, spec.method_name)
-        cells_of.setdefault(key, []).append(spec)
-    chosen: dict[str, bool | None] = {}
-    for specs in cells_of.values():
-        rates = {spec.learning_rate for spec in specs}
-        select = len(rates) > 1 and specs[0].method.select is not None
-        best = best_rate(specs, losses) if select else None
-        for spec in specs:
-            chosen[spec.run] = True if not select else None if best is None else spec.learning_rate == best
-    return chosen
-
-
-def best_rate(specs: list[RunSpec], losses: Mapping[str, float]) -> float | None:
-    """The learning rate with the lowest mean validation loss over the seeds that the measured rates share."""
-    by_rate: dict[float, dict[tuple[int, int, int], float]] = {}
-    for spec in specs:
-        if spec.run in losses:
-            seeds = (spec.seeds.sample, spec.seeds.order, spec.seeds.init)
-            by_rate.setdefault(spec.learning_rate, {})[seeds] = losses[spec.run]
-    if not by_rate:
-        return None
-    shared = set.intersection(*(set(of_rate) for of_rate in by_rate.values()))
-    means = {
-        rate: sum(used := [loss for seeds, loss in of_rate.items() if seeds in shared or not shared]) / len(used)
-        for rate, of_rate in by_rate.items()
-    }
-    return min(sorted(means), key=lambda rate: means[rate])
-
-
-def last_validation_losses(cells: Cells, store: Store) -> dict[str, float]:
-    """Loss on held-out examples after a run's last epoch, for every run that has it."""
-    losses: dict[str, float] = {}
-    for cell, frame in _raw(cells, store, "validation"):
-        last = frame.filter(pl.col("epoch") == cell.spec.epochs)["loss"].drop_nulls().drop_nans()
-        if last.len():
-            losses[cell.spec.run] = float(last[0])
-    return losses

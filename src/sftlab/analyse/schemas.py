@@ -37,6 +37,8 @@ RUNS: Schema = {
     "truncated": COUNT,
     "chosen": TRUTH,
     "identity": TEXT,
+    "fixed_steps": COUNT,
+    "scored_epoch": COUNT,
 }
 CHECKPOINTS: Schema = {
     "checkpoint": TEXT,
@@ -46,6 +48,7 @@ CHECKPOINTS: Schema = {
     "path": TEXT,
     "status": TEXT,
     "reason": TEXT,
+    "best": TRUTH,
 }
 SCORES: Schema = {
     "checkpoint": TEXT,
@@ -84,6 +87,8 @@ SCORES: Schema = {
     "init_seed": COUNT,
     "chosen": TRUTH,
     "identity": TEXT,
+    "batch_size": COUNT,
+    "fixed_steps": COUNT,
 }
 ITEMS: Schema = {
     "checkpoint": TEXT,

@@ -3,6 +3,7 @@
 import polars as pl
 
 from sftlab.analyse.cell_status import CellStatus, score_status
+from sftlab.analyse.choice import standings
 from sftlab.analyse.intervals import Estimate
 from sftlab.analyse.item_scores import (
     ScoreGroup,
@@ -14,7 +15,7 @@ from sftlab.analyse.item_scores import (
     score_groups,
 )
 from sftlab.analyse.metrics import main_metric, metric_named
-from sftlab.analyse.run_tables import chosen_runs, recipe_columns
+from sftlab.analyse.run_tables import recipe_columns
 from sftlab.analyse.schemas import ITEMS, SCORES, conformed, empty, from_rows
 from sftlab.store import Store
 from sftlab.study.cells import Cells, RunCell, ScoreCell
@@ -57,7 +58,7 @@ class _ScoreRows:
         self._store = store
         self._runs = {cell.spec.run: cell for cell in cells.runs}
         self._families = {cell.base.name: cell.family for cell in cells.bases}
-        self._chosen = chosen_runs(cells, store)
+        self._standings = standings(cells.runs, store)
 
     def table(self) -> pl.DataFrame:
         found: dict[CellKey, list[Row]] = {}
@@ -91,7 +92,7 @@ class _ScoreRows:
 
     def _finished(self, cell: ScoreCell, rows: list[Row], parts: list[Part]) -> list[Row]:
         run = self._runs[cell.run] if cell.run is not None else None
-        status = score_status(cell.identity, run, self._store)
+        status = score_status(cell, run, self._store)
         if status.status != "done" or not rows:
             known = [{"scorer": scorer, "metric": metric} for scorer, metric in parts] or [{}]
             had = {(row["scorer"], row["metric"]): row for row in rows}
@@ -109,7 +110,7 @@ class _ScoreRows:
             "family": self._families.get(cell.base, cell.base),
             "epoch": cell.epoch,
             "benchmark": cell.benchmark.name,
-            "chosen": True if run is None else self._chosen[run.spec.run],
+            "chosen": None if run is None else self._standings[run.spec.run].chosen,
             "identity": cell.identity,
         }
 

@@ -56,9 +56,9 @@ def _text(level: object) -> str:
 def _paired(gain_set: GainSet, factor: str, level: object, other: object) -> pl.DataFrame:
     """Blocks that have both levels: base, family, dataset, gain, other_gain, and the places of the runs behind them.
 
-    Between methods the learning rate is not held equal: rates that suit one do not suit another.
+    Between methods learning rate and batch size are not held equal: those that suit one do not suit another.
     """
-    free = {factor, "learning_rate"} if factor == "method" else {factor}
+    free = {factor, "learning_rate", "batch_size"} if factor == "method" else {factor}
     block = ["base", "family", "dataset", *(name for name in FACTORS if name not in free)]
     rows = gain_set.rows.select(*dict.fromkeys([*block, factor]), "gain").with_row_index("place")
 

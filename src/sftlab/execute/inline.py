@@ -17,8 +17,12 @@ class InlineExecutor:
     def __init__(self, resolved: Resolved, store: Store, devices: tuple[Device, ...], *, smoke: bool = False) -> None:
         self._setup = Setup(resolved, store.root, devices[0], 0, smoke)
 
-    def run(self, jobs: tuple[Job, ...], listen: Callable[[Event | None], None]) -> None:
-        """Do all jobs, telling the listener every event."""
+    def run(
+        self, jobs: tuple[Job, ...], listen: Callable[[Event | None], None], more: Callable[[], tuple[Job, ...]]
+    ) -> None:
+        """Do all jobs, then those that there are more of, telling the listener every event."""
         worker = Worker(self._setup, listen)
-        for job in jobs:
-            worker.do(job)
+        while jobs:
+            for job in jobs:
+                worker.do(job)
+            jobs = more()

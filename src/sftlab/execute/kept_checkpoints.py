@@ -2,6 +2,7 @@
 
 import shutil
 
+from sftlab.analyse.choice import scored_epoch
 from sftlab.plan.resolve import Resolved
 from sftlab.store import Store
 from sftlab.study.cells import RunCell
@@ -29,12 +30,12 @@ def remove_unwanted_checkpoints(resolved: Resolved, store: Store, trajectory: st
         runs.setdefault(run.trajectory, []).append(run)
     for name, note in store.notes(f"{NOTE_PREFIX}{trajectory or ''}"):
         of_trajectory = runs.get(name.removeprefix(NOTE_PREFIX))
-        if of_trajectory is None or not all(_is_settled(run, store) for run in of_trajectory):
+        if of_trajectory is None or not all(_is_settled(run, resolved, store) for run in of_trajectory):
             continue
         wanted = _unscored_epochs(of_trajectory, resolved, store)
         there = note["keep"]
         assert isinstance(there, list)
-        keep = {*there, *wanted, *(run.spec.epochs for run in of_trajectory)}
+        keep = {*there, *wanted, *(scored_epoch(run, store) for run in of_trajectory)}
         for epoch in _epochs_on_disk(of_trajectory[0].trajectory, store):
             if epoch not in keep:
                 shutil.rmtree(store.checkpoint_folder(of_trajectory[0].trajectory, epoch), ignore_errors=True)
@@ -42,8 +43,9 @@ def remove_unwanted_checkpoints(resolved: Resolved, store: Store, trajectory: st
             store.remove_note(name)
 
 
-def _is_settled(run: RunCell, store: Store) -> bool:
-    return store.has(run.identity) or store.failure(run.identity) is not None
+def _is_settled(run: RunCell, resolved: Resolved, store: Store) -> bool:
+    over = store.has(run.identity) or store.failure(run.identity) is not None
+    return over and run.spec.run not in resolved.cells.undecided
 
 
 def _unscored_epochs(runs: list[RunCell], resolved: Resolved, store: Store) -> set[int]:

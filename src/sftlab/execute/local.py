@@ -53,20 +53,25 @@ class LocalExecutor:
         self._context = multiprocessing.get_context("spawn")
         self._seats: list[_Seat] = []
 
-    def run(self, jobs: tuple[Job, ...], listen: Callable[[Event | None], None]) -> None:
-        """Do all jobs. `listen` gets every event, and None about once a second when nothing happens.
+    def run(
+        self, jobs: tuple[Job, ...], listen: Callable[[Event | None], None], more: Callable[[], tuple[Job, ...]]
+    ) -> None:
+        """Do all jobs, then those that there are `more` of.
 
-        A worker that dies costs the task it was at, which becomes a failure; the rest of its job is tried by the next.
-        Raises StoreError when results can no longer be kept.
+        `listen` gets every event, and None about once a second when nothing happens. A worker that dies costs the task
+        it was at, which becomes a failure; the rest of its job is tried by the next. Raises StoreError when results can
+        no longer be kept.
         """
         waiting = list(jobs)
         os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
         try:
             self._seats = [self._sit(index, device) for index, device in enumerate(self._devices[: len(jobs)])]
-            for seat in self._seats:
-                self._hand_out(seat, waiting)
-            while any(seat.job is not None for seat in self._seats):
-                self._turn(waiting, listen)
+            while waiting:
+                for seat in self._seats:
+                    self._hand_out(seat, waiting)
+                while any(seat.job is not None for seat in self._seats):
+                    self._turn(waiting, listen)
+                waiting.extend(more())
         finally:
             self._stop()
 

@@ -1,11 +1,13 @@
 """How far a study is, from what its workers tell."""
 
+import fcntl
 import os
 import platform
 import time
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from sftlab.execute.event import Event, Failed, Finished, Idle, Moved, Started
 from sftlab.plan.tasks import Job
@@ -14,6 +16,7 @@ from sftlab.store import Kind
 RATE_WINDOW_SECONDS = 20.0
 STALE_SECONDS = 60.0
 NOTE_PREFIX = "running-"
+LOCK = "run.lock"
 
 
 @dataclass
@@ -30,10 +33,9 @@ class Progress:
     _seconds: dict[Kind, list[float]] = field(default_factory=lambda: defaultdict(list))
     _tokens: deque[tuple[float, int]] = field(default_factory=deque)
 
-    @classmethod
-    def of(cls, study: str, jobs: tuple[Job, ...], workers: int) -> "Progress":
-        """The beginning: nothing of these jobs is done."""
-        return cls(study, Counter(task.kind for job in jobs for task in job.tasks), workers)
+    def add(self, jobs: tuple[Job, ...]) -> None:
+        """More to do than was known before."""
+        self.total.update(task.kind for job in jobs for task in job.tasks)
 
     def take(self, event: Event) -> None:
         """Count one event."""
@@ -41,7 +43,8 @@ class Progress:
             case Started(worker, _, kind, subject):
                 self.current[worker] = (f"{kind} {subject}", 0.0)
             case Moved(worker, share, tokens):
-                self._tokens.append((time.monotonic(), tokens))
+                if tokens:
+                    self._tokens.append((time.monotonic(), tokens))
                 if worker in self.current:
                     self.current[worker] = (self.current[worker][0], share)
             case Finished(_, kind, _, _, seconds):
@@ -100,9 +103,30 @@ class Progress:
 
 
 def is_alive(note: dict[str, object]) -> bool:
-    """Whether the process that wrote a progress note is still at work: it writes about once a second."""
+    """Whether the process that wrote a progress note may still be at work: it writes about once a second.
+
+    A process that was just killed leaves a note that looks alive; `is_at_work` knows better.
+    """
     updated, pid = note.get("updated_at"), note.get("pid")
     if not isinstance(updated, float) or time.time() - updated > STALE_SECONDS:
         return False
     here = note.get("host") == platform.node() and Path("/proc").is_dir()
     return Path(f"/proc/{pid}").exists() if here else True
+
+
+def locked(file: TextIO) -> bool:
+    """Take a store's lock through its open file if nobody has it; the lock goes with its process, however that ends."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_at_work(root: Path) -> bool:
+    """Whether some process works on the store now: whether the lock of its folder is held."""
+    try:
+        with (root / LOCK).open("r+", encoding="utf-8") as file:
+            return not locked(file)
+    except OSError:
+        return False

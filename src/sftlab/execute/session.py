@@ -1,28 +1,35 @@
 """One sitting of work on a study: the lock, the executor, and the word to others about how far it is."""
 
-import fcntl
 import os
+import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sftlab.errors import StoreError
 from sftlab.execute.event import Event, Failed
-from sftlab.execute.progress import NOTE_PREFIX, Progress, is_alive
+from sftlab.execute.progress import LOCK, NOTE_PREFIX, Progress, is_alive, locked
 from sftlab.plan.devices import Device
 from sftlab.plan.tasks import Job
 from sftlab.store import Store
 
 NOTE_SECONDS = 1.0
+LOCK_SECONDS = 1.0
 
 
 class Executor(Protocol):
     """Whatever can do jobs."""
 
-    def run(self, jobs: tuple[Job, ...], listen: Callable[[Event | None], None]) -> None:
-        """Do all jobs, telling the listener every event, and None about once a second when nothing happens."""
+    def run(
+        self, jobs: tuple[Job, ...], listen: Callable[[Event | None], None], more: Callable[[], tuple[Job, ...]]
+    ) -> None:
+        """Do all jobs, then those that there are `more` of, until there are none.
+
+        The listener is told every event, and None about once a second when nothing happens.
+        """
 
 
 @dataclass(frozen=True)
@@ -37,61 +44,112 @@ class Outcome:
 
 def work(
     executor: Executor,
-    jobs: tuple[Job, ...],
     store: Store,
     *,
     study: str,
     devices: tuple[Device, ...],
+    pending: Callable[[], tuple[Job, ...]],
     show: Callable[[Progress, Event | None], None],
 ) -> Outcome:
-    """Do the jobs, and say how far they are to `show` and, through the store, to other processes.
+    """Do what is `pending`, and what then is, each task once.
 
-    An interrupt from the keyboard ends the sitting cleanly: everything committed stays, and the next one goes on from
-    there. Raises StoreError when another process works on this store or results cannot be kept.
+    How far it is goes to `show` and, through the store, to other processes. An interrupt from the keyboard ends the
+    sitting cleanly: everything committed stays, and the next one goes on from there. Raises StoreError when another
+    process works on this store or results cannot be kept.
     """
-    progress = Progress.of(study, jobs, min(len(devices), len(jobs)))
-    start, noted = time.monotonic(), 0.0
-    interrupted = False
-    note = f"{NOTE_PREFIX}{os.getpid()}"
-
-    def listen(event: Event | None) -> None:
-        nonlocal noted
-        if event is not None:
-            progress.take(event)
-        if time.monotonic() - noted >= NOTE_SECONDS:
-            noted = time.monotonic()
-            store.write_note(note, progress.note())
-        show(progress, event)
-
-    with _alone(store):
-        for name, left_behind in store.notes(NOTE_PREFIX):
-            if not is_alive(left_behind):
-                store.remove_note(name)
-        try:
-            executor.run(jobs, listen)
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            store.remove_note(note)
+    start = time.monotonic()
+    with _alone(store, study):
+        sitting = _Sitting(store, pending, show, Progress(study, Counter(), len(devices)))
+        interrupted = sitting.run(executor)
     store.refresh()
+    progress = sitting.progress
     return Outcome(progress.num_done, tuple(progress.failures), time.monotonic() - start, interrupted)
 
 
+class _Sitting:
+    """What is told and tried between start and end, by the one process that holds the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        pending: Callable[[], tuple[Job, ...]],
+        show: Callable[[Progress, Event | None], None],
+        progress: Progress,
+    ) -> None:
+        self.progress = progress
+        self._store = store
+        self._pending = pending
+        self._show = show
+        self._tried: set[str] = set()
+        self._noted = 0.0
+        self._note = f"{NOTE_PREFIX}{os.getpid()}"
+
+    def run(self, executor: Executor) -> bool:
+        """Do all there is to do; whether it was interrupted."""
+        for name, left_behind in self._store.notes(NOTE_PREFIX):
+            if not is_alive(left_behind):
+                self._store.remove_note(name)
+        jobs = self._more()
+        self.progress.workers = max(1, min(self.progress.workers, len(jobs)))
+        try:
+            executor.run(jobs, self._listen, self._more)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            self._store.remove_note(self._note)
+        return False
+
+    def _listen(self, event: Event | None) -> None:
+        if event is not None:
+            self.progress.take(event)
+        if time.monotonic() - self._noted >= NOTE_SECONDS:
+            self._noted = time.monotonic()
+            self._store.write_note(self._note, self.progress.note())
+        self._show(self.progress, event)
+
+    def _more(self) -> tuple[Job, ...]:
+        self._store.refresh()
+        jobs = _untried(self._pending(), self._tried)
+        self._tried.update(task.identity for job in jobs for task in job.tasks)
+        self.progress.add(jobs)
+        return jobs
+
+
+def _untried(jobs: tuple[Job, ...], tried: set[str]) -> tuple[Job, ...]:
+    """Jobs without the tasks that this sitting has tried; none of a run whose training failed in it."""
+    fresh = []
+    for job in jobs:
+        if not any(task.kind == "train" and task.identity in tried for task in job.tasks):
+            tasks = tuple(task for task in job.tasks if task.identity not in tried)
+            if tasks:
+                fresh.append(replace(job, tasks=tasks))
+    return tuple(fresh)
+
+
 @contextmanager
-def _alone(store: Store) -> Iterator[None]:
-    """The store's lock; it goes with its process, however that ends."""
-    path = store.root / "run.lock"
+def _alone(store: Store, study: str) -> Iterator[None]:
+    """The store's lock, with word of who has it; waits a moment, as others look at the lock to see whether it is held.
+
+    It goes with its process, however that ends.
+    """
+    path = store.root / LOCK
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise StoreError(f"the store cannot be written: {error.strerror} at {path}") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                f"another `sftlab run` is at work on the store {store.root}: wait for it (`sftlab status` shows it), "
-                "or give this one another `--store`"
-            ) from None
+        patience = time.monotonic() + LOCK_SECONDS
+        while not locked(file):
+            if time.monotonic() > patience:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise StoreError(
+                    f"{holder} is at work on the store {store.root}, and one works on it at a time: wait for it "
+                    "(`sftlab status` shows it), or give this one another `--store`"
+                )
+            time.sleep(LOCK_SECONDS / 10)
+        file.truncate(0)
+        file.write(f"study {study} (process {os.getpid()} on {platform.node()})\n")
+        file.flush()
         yield

@@ -1,8 +1,9 @@
 """From a study to its cells: every result it asks for, under the identity that the store knows it by."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sftlab.analyse.choice import scored_epoch, standings
 from sftlab.plan.benchmark_checks import Benchmarks
 from sftlab.plan.contents import Contents, resolved_template
 from sftlab.plan.devices import default_precision
@@ -28,6 +29,7 @@ class Resolved:
     cells: Cells
     dataset_digests: dict[str, str]
     train_bytes: dict[str, int]
+    benchmarks: tuple[tuple[BenchmarkRef, str], ...]
     provisional: tuple[str, ...]
 
 
@@ -40,10 +42,12 @@ def resolve(study: Study, store: Store) -> Resolved:
     bases = {base.name: contents.base(base) for base in study.bases}
     datasets = {name: contents.dataset(ref) for name, ref in study.datasets.items()}
     known = Benchmarks(study, store, contents)
-    benchmarks = [(ref, known.digest(ref)) for ref in study.evaluation.benchmarks]
+    benchmarks = tuple((ref, known.digest(ref)) for ref in study.evaluation.benchmarks)
     known.remember()
+    keeps_best = study.checkpoints == "best"
     runs = tuple(
-        _run_cell(spec, bases[spec.base], datasets) for spec in expand(study, default_precision=default_precision())
+        _run_cell(spec, bases[spec.base], datasets, keeps_best=keeps_best)
+        for spec in expand(study, default_precision=default_precision())
     )
     sizes = _Sizes(study, store, datasets, contents.unpinned)
     train_bytes = {cell.identity: sizes.bytes_of(cell.spec) for cell in runs}
@@ -52,14 +56,34 @@ def resolve(study: Study, store: Store) -> Resolved:
         study=study.study,
         bases=tuple(bases.values()),
         runs=runs,
-        scores=tuple(_score_cells(study, bases, runs, benchmarks)),
+        scores=(),
         measures=tuple(_measure_cells(study, bases, runs, datasets)),
     )
     contents.remember()
-    return Resolved(study, cells, datasets, train_bytes, tuple(contents.provisional))
+    return settled(Resolved(study, cells, datasets, train_bytes, benchmarks, tuple(contents.provisional)), store)
 
 
-def _run_cell(spec: RunSpec, base: BaseCell, datasets: dict[str, str]) -> RunCell:
+def settled(resolved: Resolved, store: Store) -> Resolved:
+    """The same study with the scores that what is trained by now calls for.
+
+    Of candidates that `select` chooses among only the chosen one is scored, and of `checkpoints: best` only the epoch
+    of lowest validation loss: both are known after training.
+    """
+    runs = resolved.cells.runs
+    stand = standings(runs, store)
+    epochs = {run.spec.run: scored_epoch(run, store) for run in runs}
+    undecided = frozenset(name for name, epoch in epochs.items() if epoch is None or stand[name].waits)
+    models: list[_Model] = []
+    for run in runs:
+        if stand[run.spec.run].scored:
+            last = epochs[run.spec.run] or run.spec.epochs
+            first = 1 if resolved.study.evaluation.score_epochs == "all" else last
+            models += [_Model(run, epoch, run.spec.run in undecided) for epoch in range(first, last + 1)]
+    scores = tuple(_score_cells(resolved, models))
+    return replace(resolved, cells=replace(resolved.cells, scores=scores, undecided=undecided))
+
+
+def _run_cell(spec: RunSpec, base: BaseCell, datasets: dict[str, str], *, keeps_best: bool) -> RunCell:
     spec = spec.model_copy(update={"template": resolved_template(spec.template, base.base)})
     trained = {
         "step": "train",
@@ -71,43 +95,55 @@ def _run_cell(spec: RunSpec, base: BaseCell, datasets: dict[str, str]) -> RunCel
     }
     identity = digest(trained)
     if spec.depends_on_length:
-        return RunCell(spec, base.family, identity, trajectory=identity)
+        return RunCell(spec, base.family, identity, identity, keeps_best=keeps_best)
     endless = {name: value for name, value in spec.recipe.items() if name != "epochs"}
-    return RunCell(spec, base.family, identity, trajectory=digest({**trained, "recipe": endless}))
+    trajectory = digest({**trained, "recipe": endless})
+    return RunCell(spec, base.family, identity, trajectory, keeps_best=keeps_best)
 
 
-def _score_cells(
-    study: Study, bases: dict[str, BaseCell], runs: tuple[RunCell, ...], benchmarks: list[tuple[BenchmarkRef, str]]
-) -> Iterator[ScoreCell]:
+@dataclass(frozen=True)
+class _Model:
+    """A run's checkpoint that is to be scored, or that stands for one not known yet."""
+
+    run: RunCell
+    epoch: int
+    waits: bool
+
+
+def _score_cells(resolved: Resolved, models: list[_Model]) -> Iterator[ScoreCell]:
+    study, bases = resolved.study, {base.base.name: base for base in resolved.cells.bases}
     precision = study.precision or default_precision()
     asked_as = study.template if study.evaluation.template == "same" else study.evaluation.template
-    all_epochs = study.evaluation.score_epochs == "all"
 
-    def score(base: BaseCell, run: RunCell | None, epoch: int, benchmark: tuple[BenchmarkRef, str]) -> ScoreCell:
-        template = asked_as if asked_as == "plain" else resolved_template(asked_as, base.base)
+    def score(base: BaseCell, model: _Model | None, benchmark: tuple[BenchmarkRef, str]) -> ScoreCell:
+        epoch = 0 if model is None else model.epoch
         identity = digest(
             {
                 "step": "score",
                 "version": SCORE_VERSION,
-                "model": base.digest if run is None else run.trajectory,
+                "model": base.digest if model is None else model.run.trajectory,
                 "epoch": epoch,
                 "tokenizer": base.tokenizer_digest,
                 "precision": precision,
                 "benchmark": benchmark[1],
-                "template": template,
+                "template": asked_as if asked_as == "plain" else resolved_template(asked_as, base.base),
             }
         )
-        label = base.checkpoint if run is None else run.checkpoint(epoch)
         return ScoreCell(
-            identity, label, base.base.name, run.spec.run if run else None, epoch, benchmark[0], benchmark[1]
+            identity,
+            checkpoint=base.checkpoint if model is None else model.run.checkpoint(epoch),
+            base=base.base.name,
+            run=None if model is None else model.run.spec.run,
+            epoch=epoch,
+            benchmark=benchmark[0],
+            benchmark_digest=benchmark[1],
+            waits=model is not None and model.waits,
         )
 
     for base in bases.values():
-        yield from (score(base, None, 0, benchmark) for benchmark in benchmarks)
-    for run in runs:
-        last = run.spec.epochs
-        for epoch in range(1 if all_epochs else last, last + 1):
-            yield from (score(bases[run.spec.base], run, epoch, benchmark) for benchmark in benchmarks)
+        yield from (score(base, None, benchmark) for benchmark in resolved.benchmarks)
+    for model in models:
+        yield from (score(bases[model.run.spec.base], model, benchmark) for benchmark in resolved.benchmarks)
 
 
 def _measure_cells(

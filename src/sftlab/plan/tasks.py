@@ -54,12 +54,13 @@ class Counts:
 def pending_jobs(resolved: Resolved, store: Store) -> tuple[Job, ...]:
     """Jobs for all that is missing, breadth first: every base itself, then every dataset once, then replicates.
 
-    Within a wave (one level of every factor but base and dataset) jobs of a base follow one another.
+    Within a wave (one level of every factor but base and dataset) jobs of a base follow one another. Scores that wait
+    for a choice are no tasks yet: settle the study again (see `settled`) when these jobs are done.
     """
     cells = resolved.cells
     scores: dict[str | None, list[ScoreCell]] = defaultdict(list)
     for score in cells.scores:
-        if not store.has(score.identity):
+        if not score.waits and not store.has(score.identity):
             scores[score.run or score.base].append(score)
     measures: dict[str, list[Task]] = defaultdict(list)
     for measure in cells.measures:
@@ -143,11 +144,14 @@ def longest_records(store: Store) -> dict[str, Record]:
 
 
 def counts(resolved: Resolved, store: Store) -> dict[str, Counts]:
-    """Distinct runs, scores and measures of a study, and how many the store holds."""
+    """Distinct runs, scores and measures of a study, and how many the store holds.
+
+    Of candidates that are still to be chosen among, the scores of one are counted: as many as will be wanted.
+    """
     cells = resolved.cells
     kinds: dict[str, Iterable[Cell]] = {"runs": cells.runs, "scores": cells.scores, "measures": cells.measures}
     found = {}
     for kind, group in kinds.items():
-        identities = {cell.identity for cell in group}
-        found[kind] = Counts(len(identities), sum(store.has(identity) for identity in identities))
+        waits = {cell.identity: isinstance(cell, ScoreCell) and cell.waits for cell in group}
+        found[kind] = Counts(len(waits), sum(store.has(identity) and not waits[identity] for identity in waits))
     return found

@@ -34,12 +34,14 @@ class RunCell:
 
     Runs whose weights after an epoch do not depend on how many follow share a `trajectory`: the longest is trained, the
     others are its beginnings. Checkpoints belong to the trajectory. Of any other run it is the run's own identity.
+    With `keeps_best` the checkpoint of lowest validation loss is the one kept and scored, in place of the last.
     """
 
     spec: RunSpec
     family: str
     identity: str
     trajectory: str
+    keeps_best: bool = False
 
     def checkpoint(self, epoch: int) -> str:
         """Label of the checkpoint after an epoch."""
@@ -48,7 +50,10 @@ class RunCell:
 
 @dataclass(frozen=True)
 class ScoreCell:
-    """One checkpoint on one benchmark; `run` is None and `epoch` 0 for the base itself."""
+    """One checkpoint on one benchmark; `run` is None and `epoch` 0 for the base itself.
+
+    While it `waits`, which run or epoch will be scored is not known yet: it stands for the one that will be.
+    """
 
     identity: str
     checkpoint: str
@@ -57,6 +62,7 @@ class ScoreCell:
     epoch: int
     benchmark: BenchmarkRef
     benchmark_digest: str
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,10 +79,14 @@ class MeasureCell:
 
 @dataclass(frozen=True)
 class Cells:
-    """All that a study asks for."""
+    """All that a study asks for.
+
+    Of runs in `undecided` it is not known yet whether they, or which of their epochs, are to be scored.
+    """
 
     study: str
     bases: tuple[BaseCell, ...]
     runs: tuple[RunCell, ...]
     scores: tuple[ScoreCell, ...]
     measures: tuple[MeasureCell, ...]
+    undecided: frozenset[str] = frozenset()

@@ -26,7 +26,7 @@ class Inconsistency:
 
 def first_inconsistency(study: Study) -> Inconsistency | None:
     """The first impossible combination of a study, or None."""
-    checks = (_names, _mixtures, _methods, _explicit_runs, _measures, _precision, _evaluation)
+    checks = (_names, _mixtures, _methods, _length, _explicit_runs, _measures, _precision, _evaluation)
     return next((found for check in checks for found in check(study)), None)
 
 
@@ -85,10 +85,25 @@ def _methods(study: Study) -> Iterator[Inconsistency]:
                     ("methods", name, "layers"),
                     f"a band of depth is [low, high] with 0 <= low <= high <= 1, got [{low}, {high}]",
                 )
-        if method.batch_size > max(study.samples):
+        if max(method.batch_size) > max(study.samples):
             yield Inconsistency(
                 ("methods", name, "batch_size"),
-                f"a batch of {method.batch_size} examples is more than all samples ({max(study.samples)})",
+                f"a batch of {max(method.batch_size)} examples is more than all samples ({max(study.samples)})",
+            )
+
+
+def _length(study: Study) -> Iterator[Inconsistency]:
+    if study.steps is not None and "epochs" in study.model_fields_set:
+        yield Inconsistency(("steps",), "a run's length is said in `epochs` or in `steps`, got both: remove one")
+    if study.steps is not None and study.runs is not None:
+        yield Inconsistency(("steps",), "runs written out in `runs` say their own `epochs`: remove `steps`")
+    if study.checkpoints == "best":
+        if study.validation == 0:
+            yield Inconsistency(("checkpoints",), "`checkpoints: best` needs held-out examples, got `validation: 0`")
+        if study.evaluation.score_epochs == "all":
+            yield Inconsistency(
+                ("evaluation", "score_epochs"),
+                "`checkpoints: best` keeps and scores one epoch of each run, got `score_epochs: all`",
             )
 
 

@@ -24,7 +24,7 @@ Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(gt=0.0)]
 Seed = Annotated[int, Field(ge=0)]
 SeedList = Annotated[tuple[Seed, ...], Field(min_length=1)]
-Schedule = Literal["constant", "cosine", "linear"]
+Schedule = Literal["constant", "cosine", "linear", "wsd"]
 
 
 class BaseRef(Frozen):
@@ -206,9 +206,15 @@ class Study(Frozen):
     validation: Annotated[float, Field(ge=0.0)] = 0.05
     methods: dict[Name, Method] = Field(default={"full": Full()}, min_length=1)
     epochs: Annotated[tuple[Count, ...], BeforeValidator(one_or_many)] = (3,)
-    checkpoints: Literal["last", "all"] = "last"
+    steps: Annotated[tuple[Count, ...], BeforeValidator(one_or_many)] | None = Field(
+        default=None, description="optimizer steps of every run, in place of `epochs`"
+    )
+    checkpoints: Literal["last", "best", "all"] = "last"
     schedule: Annotated[tuple[Schedule, ...], BeforeValidator(one_or_many)] = ("constant",)
     warmup_steps: int = Field(default=0, ge=0)
+    decay_steps: Count | None = Field(
+        default=None, description="last steps over which schedule `wsd` falls; a tenth of all if not given"
+    )
     precision: Precision | None = None
     seeds: SeedList | Seeds = (0,)
     template: Template = "auto"

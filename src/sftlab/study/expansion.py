@@ -11,13 +11,21 @@ from sftlab.study.run import DataPart, RunSeeds, RunSpec
 
 
 @dataclass(frozen=True)
+class Length:
+    """How long is trained: some epochs, or some optimizer steps."""
+
+    epochs: int | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
 class _Factors:
     """One level of every factor but base and dataset, which vary fastest."""
 
     seeds: RunSeeds
     samples: int
     schedule: Schedule
-    epochs: int
+    length: Length
     method_name: str
     method: Method
 
@@ -66,14 +74,20 @@ def _factors(study: Study) -> Iterator[_Factors]:
     # Without an adapter nothing is drawn at the start: a second `init` seed would repeat the run to the last bit, and
     # the copy would count as a replicate that shows no noise.
     copies = {triple for place, triple in enumerate(triples) if triple[:2] in {one[:2] for one in triples[:place]}}
-    for triple, samples, schedule, epochs in product(triples, study.samples, study.schedule, study.epochs):
+    for triple, samples, schedule, length in product(triples, study.samples, study.schedule, _lengths(study)):
         seeds = RunSeeds(sample=triple[0], order=triple[1], init=triple[2])
         for name, method in study.methods.items():
             if method.adapter == "none" and triple in copies:
                 continue
-            for rate in method.learning_rate:
-                one_rate = method.model_copy(update={"learning_rate": (rate,)})
-                yield _Factors(seeds, samples, schedule, epochs, name, one_rate)
+            for rate, size in product(method.learning_rate, method.batch_size):
+                one = method.model_copy(update={"learning_rate": (rate,), "batch_size": (size,)})
+                yield _Factors(seeds, samples, schedule, length, name, one)
+
+
+def _lengths(study: Study) -> tuple[Length, ...]:
+    if study.steps is not None:
+        return tuple(Length(steps=steps) for steps in study.steps)
+    return tuple(Length(epochs=epochs) for epochs in study.epochs)
 
 
 def _explicit(
@@ -81,12 +95,11 @@ def _explicit(
 ) -> RunSpec:
     base = next(base for base in study.bases if base.name == run.base)
     method = study.methods[run.method]
-    if len(method.learning_rate) != 1:
-        raise StudyError(
-            f"a run in `runs` has one learning rate, and methods.{run.method} lists {len(method.learning_rate)}"
-        )
+    for name, listed in (("learning rate", method.learning_rate), ("batch size", method.batch_size)):
+        if len(listed) != 1:
+            raise StudyError(f"a run in `runs` has one {name}, and methods.{run.method} lists {len(listed)}")
     seeds = RunSeeds(sample=run.seed, order=run.seed, init=run.seed)
-    factors = _Factors(seeds, run.samples, run.schedule, run.epochs, run.method, method)
+    factors = _Factors(seeds, run.samples, run.schedule, Length(epochs=run.epochs), run.method, method)
     return _run(study, base, (run.dataset, sources[run.dataset]), factors, precision)
 
 
@@ -95,7 +108,7 @@ def _run(
 ) -> RunSpec:
     dataset, parts = source
     return RunSpec(
-        run=_run_name(base.name, dataset, factors),
+        run=_run_name(base.name, dataset, factors, lists_sizes=len(study.methods[factors.method_name].batch_size) > 1),
         base=base.name,
         dataset=dataset,
         parts=parts,
@@ -105,7 +118,9 @@ def _run(
         method=factors.method,
         schedule=factors.schedule,
         warmup_steps=study.warmup_steps,
-        epochs=factors.epochs,
+        decay_steps=study.decay_steps if factors.schedule == "wsd" else None,
+        epochs=factors.length.epochs or _epochs_of(factors),
+        steps=factors.length.steps,
         seeds=factors.seeds,
         precision=precision,
         template=study.template,
@@ -115,12 +130,26 @@ def _run(
     )
 
 
-def _run_name(base: str, dataset: str, factors: _Factors) -> str:
-    seeds = factors.seeds
+def _epochs_of(factors: _Factors) -> int:
+    """The epoch in which a number of steps ends."""
+    assert factors.length.steps is not None
+    steps_per_epoch = -(-factors.samples // factors.method.batch_size[0])
+    return -(-factors.length.steps // steps_per_epoch)
+
+
+def _run_name(base: str, dataset: str, factors: _Factors, *, lists_sizes: bool) -> str:
+    seeds, method, length = factors.seeds, factors.method, factors.length
     same = seeds.sample == seeds.order == seeds.init
-    seed = f"s{seeds.sample}" if same else f"s{seeds.sample}.{seeds.order}.{seeds.init}"
-    rate = f"lr{factors.method.learning_rate[0]:g}"
-    schedule = factors.schedule
     return "/".join(
-        (base, dataset, factors.method_name, rate, f"n{factors.samples}", f"e{factors.epochs}", schedule, seed)
+        (
+            base,
+            dataset,
+            factors.method_name,
+            f"lr{method.learning_rate[0]:g}",
+            *([f"b{method.batch_size[0]}"] if lists_sizes else []),
+            f"n{factors.samples}",
+            f"e{length.epochs}" if length.steps is None else f"t{length.steps}",
+            factors.schedule,
+            f"s{seeds.sample}" if same else f"s{seeds.sample}.{seeds.order}.{seeds.init}",
+        )
     )

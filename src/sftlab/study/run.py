@@ -25,8 +25,10 @@ class RunSpec(Frozen):
     """The recipe of one fine-tuning run.
 
     Names (`run`, `base`, `dataset`, `method_name`) are for people; identity is taken of the contents they stand for.
-    `method.learning_rate` holds exactly one rate. `samples` is the number of training examples, `validation` the share
-    (below 1) or number (from 1) of examples of each dataset that are held out.
+    `method.learning_rate` and `method.batch_size` hold exactly one value. `steps` is the number of optimizer steps
+    where the study gives that in place of epochs; `epochs` is then the epoch in which they end. `samples` is the number
+    of training examples, `validation` the share (below 1) or number (from 1) of examples of each dataset that are held
+    out.
     """
 
     run: str
@@ -39,7 +41,9 @@ class RunSpec(Frozen):
     method: Method
     schedule: Schedule
     warmup_steps: int
+    decay_steps: int | None = None
     epochs: int
+    steps: int | None = None
     seeds: RunSeeds
     precision: Precision
     template: Template
@@ -53,13 +57,28 @@ class RunSpec(Frozen):
         return self.method.learning_rate[0]
 
     @property
+    def batch_size(self) -> int:
+        """The one number of examples in an optimizer step of this run."""
+        return self.method.batch_size[0]
+
+    @property
+    def length(self) -> tuple[str, int]:
+        """How long is trained, in the unit in which the study says it."""
+        return ("epochs", self.epochs) if self.steps is None else ("steps", self.steps)
+
+    @property
     def recipe(self) -> dict[str, object]:
         """Everything of the run that bears on its result but is not content of files: part of its identity."""
-        names = {"run", "base", "dataset", "method_name", "parts"}
-        method = {**self.method.model_dump(exclude={"select"}), "version": type(self.method).version}
-        return {**self.model_dump(exclude=names), "method": method, "weights": [part.weight for part in self.parts]}
+        unset = [name for name in ("steps", "decay_steps") if getattr(self, name) is None]
+        left_out = {"run", "base", "dataset", "method_name", "parts", *unset}
+        method = {
+            **self.method.model_dump(exclude={"select", "gradient_checkpointing"}),
+            "batch_size": self.batch_size,
+            "version": type(self.method).version,
+        }
+        return {**self.model_dump(exclude=left_out), "method": method, "weights": [part.weight for part in self.parts]}
 
     @property
     def depends_on_length(self) -> bool:
         """Whether the weights after an epoch depend on how many epochs follow: through the schedule, or its end."""
-        return self.schedule != "constant"
+        return self.schedule != "constant" or self.steps is not None

@@ -11,6 +11,7 @@ def one_or_many(value: object) -> object:
 
 
 PositiveFloats = Annotated[tuple[Annotated[float, Field(gt=0.0)], ...], BeforeValidator(one_or_many)]
+PositiveCounts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(one_or_many)]
 
 
 class MethodParameters(BaseModel):
@@ -21,9 +22,18 @@ class MethodParameters(BaseModel):
     version: ClassVar[int] = 1
 
     learning_rate: PositiveFloats = Field(default=(1.0e-5,), min_length=1)
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: PositiveCounts = Field(default=(32,), min_length=1)
     weight_decay: float = Field(default=0.0, ge=0.0)
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = Field(default=1.0e-8, gt=0.0)
     max_grad_norm: float | None = Field(default=1.0, gt=0.0)
+    reduction: Literal["token", "sequence"] = Field(
+        default="token", description="whether every learned token of a step weighs the same, or every example"
+    )
+    decay: Literal["all", "matrices"] = Field(
+        default="all", description="what weight decay pulls at: everything trained, or all but norms and biases"
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="compute activations again in the backward pass: less memory, the same result"
+    )
     select: Literal["validation"] | None = None

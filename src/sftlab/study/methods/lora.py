@@ -16,5 +16,8 @@ class Lora(MethodParameters):
     learning_rate: PositiveFloats = Field(default=(2.0e-4,), min_length=1)
     rank: int = Field(default=16, ge=1)
     alpha: float = Field(default=32.0, gt=0.0)
+    rank_stabilised: bool = Field(
+        default=False, description="scale by alpha / sqrt(rank), not alpha / rank (Kalajdzievski 2023)"
+    )
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
