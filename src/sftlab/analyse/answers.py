@@ -6,6 +6,7 @@ import polars as pl
 
 from sftlab.analyse.analysis import Analysis
 from sftlab.analyse.data_findings import contests, data_findings
+from sftlab.analyse.edges import edge_findings
 from sftlab.analyse.effects import SECTIONS, Finding
 from sftlab.analyse.findings import (
     gains_findings,
@@ -58,13 +59,15 @@ def analysis_of_tables(
     correlations = layer_correlations_frame(moved, sets, sources or {})
     training, training_points = training_frames(sets, sources or {})
     noise = seed_noise_frame(sets)
+    units = ("base family", "base families") if tables["runs"]["family"].n_unique() > 1 else ("base", "bases")
     findings = (
         *_state(tables),
-        *data_findings(contests(sets, ranking, comparisons), sets),
+        *edge_findings(tables["runs"]),
+        *data_findings(contests(sets, ranking, comparisons, gains), sets),
         *gains_findings(gains),
         *property_findings(properties),
-        *layer_findings(change, correlations),
-        *training_findings(training, noise),
+        *layer_findings(change, correlations, units),
+        *training_findings(training, noise, units),
     )
     return Analysis(
         study=study,
@@ -87,14 +90,27 @@ def _state(tables: Mapping[str, pl.DataFrame]) -> Iterator[Finding]:
     """What is missing, and that nothing can be said where no gain is known."""
     runs, scores = tables["runs"], tables["scores"]
     if last_epochs(scores)["gain"].count() == 0:
-        why = "no run" if "done" not in runs["status"] else "no pair of tuned and base scores on the same items"
-        yield Finding("data", f"Nothing can be said yet: there is {why} so far.")
+        if not {"pending", "done"} & set(scores["status"]):
+            yield Finding("data", "Nothing can be said: no score could be had, and none is still to come.")
+        else:
+            why = "no run" if "done" not in runs["status"] else "no pair of tuned and base scores on the same items"
+            yield Finding("data", f"Nothing can be said yet: there is {why} so far.")
     for noun, statuses in (("run", runs["status"]), ("score", _cell_statuses(scores))):
         missing = statuses.filter(statuses != "done")
         if missing.len():
             counts = missing.value_counts(sort=True)
             parts = ", ".join(f"{row['count']} {row['status']}" for row in counts.iter_rows(named=True))
-            yield Finding("data", f"Of {counted(statuses.len(), noun)}, {missing.len()} are not done ({parts}).")
+            text = (
+                f"Of {counted(statuses.len(), noun)}, {missing.len()} {'is' if missing.len() == 1 else 'are'} not done"
+            )
+            yield Finding("data", f"{text} ({parts}){_why(tables[f'{noun}s'])}.")
+
+
+def _why(table: pl.DataFrame) -> str:
+    """The reason that most failed or unfit cells give, unless it is that of their run."""
+    reasons = table.filter(pl.col("status").is_in(["failed", "unfit"]))["reason"].drop_nulls()
+    own = reasons.filter(~reasons.str.starts_with("not trained: "))
+    return f"; most often: {own.mode().sort()[0].rstrip('.')}" if own.len() else ""
 
 
 def _cell_statuses(scores: pl.DataFrame) -> pl.Series:
@@ -115,7 +131,8 @@ def answer_lines(found: Analysis) -> list[str]:
         told = [finding.text for finding in of_section if _is_told(finding)]
         untold = sum(finding.section == "layers" and not _is_told(finding) for finding in of_section)
         if untold:
-            what = counted(untold, "other correlation" if told else "correlation")
+            is_other = any(finding.benchmark is not None and _is_told(finding) for finding in of_section)
+            what = counted(untold, "other correlation" if is_other else "correlation")
             told.append(f"{what} of change by depth with gain cannot be told from 0.")
         if told:
             lines += [headings()[section], *(f"  {text}" for text in told)]

@@ -8,9 +8,9 @@ import polars as pl
 
 from sftlab.analyse.effects import Effect, Finding
 from sftlab.analyse.gain_sets import GainSet
-from sftlab.analyse.ranking import LIKE_THESE, THESE
+from sftlab.analyse.ranking import ALL_METHODS, LIKE_THESE, THESE, datasets
 from sftlab.analyse.verdicts import HIGHER, Row
-from sftlab.analyse.wording import amount, counted, counted_range, interval, listed, signed, spans_zero, spoken
+from sftlab.analyse.wording import amount, counted, counted_range, interval, listed, spans_zero, spoken
 
 METRIC_KEY = ("benchmark", "scorer", "metric")
 
@@ -32,6 +32,8 @@ class Contest:
     won: tuple[tuple[str, str], ...]
     coverage: str | None
     """What to say where datasets were not all tried alike."""
+    absent: tuple[str, ...]
+    """Datasets of the study that have no gain here, each with why."""
 
     @property
     def top(self) -> Row:
@@ -71,7 +73,9 @@ class Contest:
         return bool(self.top["gain"] > 0)
 
 
-def contests(sets: Sequence[GainSet], ranking: pl.DataFrame, comparisons: pl.DataFrame) -> list[Contest]:
+def contests(
+    sets: Sequence[GainSet], ranking: pl.DataFrame, comparisons: pl.DataFrame, gains: pl.DataFrame
+) -> list[Contest]:
     """One contest for each metric that has gains."""
     found: list[Contest] = []
     for gain_set in sets:
@@ -100,6 +104,7 @@ def contests(sets: Sequence[GainSet], ranking: pl.DataFrame, comparisons: pl.Dat
                 pairs=pairs.filter(*of_population).height,
                 won=tuple(sure.filter(*of_population).select("dataset", "other").iter_rows()),
                 coverage=_coverage(gain_set),
+                absent=_absent(gain_set, gains),
             )
         )
     return found
@@ -124,6 +129,13 @@ def _coverage(gain_set: GainSet) -> str | None:
     return f"counted are {' and '.join(parts)}" if parts else None
 
 
+def _absent(gain_set: GainSet, gains: pl.DataFrame) -> tuple[str, ...]:
+    here = (pl.col("benchmark") == gain_set.key[0]) & (pl.col("method") == ALL_METHODS)
+    missing = gains.filter(here & pl.col("gain").is_null() & ~pl.col("dataset").is_in(datasets(gain_set)))
+    by_dataset = missing.unique("dataset", keep="first", maintain_order=True)
+    return tuple(f"{name} ({status})" for name, status in by_dataset.select("dataset", "status").iter_rows())
+
+
 def data_findings(found: Sequence[Contest], sets: Sequence[GainSet]) -> Iterator[Finding]:
     """The answer first, then each benchmark, then what other metrics say, then whom the intervals speak of."""
     main = [contest for contest in found if contest.top["main"]]
@@ -144,11 +156,13 @@ def data_findings(found: Sequence[Contest], sets: Sequence[GainSet]) -> Iterator
 
 def _overall(main: Sequence[Contest]) -> str:
     if not main[0].others and len({contest.top["dataset"] for contest in main}) == 1:
-        return f"Only {main[0].top['dataset']} has been tried: there is nothing to choose between yet."
+        what = "has a gain so far" if main[0].absent else "has been tried"
+        return f"Only {main[0].top['dataset']} {what}: there is nothing to choose between yet."
+    which = "Which data, of those scored so far" if any(contest.absent for contest in main) else "Which data"
     if main[0].population == THESE:
-        return f"Which data: {_verdict(main, THESE)}."
+        return f"{which}: {_verdict(main, THESE)}."
     return (
-        f"Which data, for the bases tried: {_verdict(main, THESE)}. "
+        f"{which}, for the bases tried: {_verdict(main, THESE)}. "
         f"For new bases like these ({_units(main[0])} seen): {_verdict(main, LIKE_THESE)}."
     )
 
@@ -181,8 +195,9 @@ def _unranked(contest: Contest) -> str:
     else:
         pairs = ""
     return (
-        f"On {contest.key[0]}, no recipe (method, learning rate, samples, schedule, epochs) is common to all datasets, "
-        f"so they cannot be ranked: their gains, {listed(gains)}, differ by recipe as well as by data{pairs}."
+        f"On {contest.key[0]}, no recipe (method, learning rate, batch size, samples, schedule, length) is common to "
+        f"all datasets, so they cannot be ranked: their gains, {listed(gains)}, differ by recipe as well as by data"
+        f"{pairs}{_also(contest)}."
     )
 
 
@@ -191,13 +206,19 @@ def _sentence(contest: Contest) -> str:
     n = _n(contest)
     value = f"{amount(top['gain'], top['unit'])} {_of_the_tried(contest)}{interval(top, top['unit'])} ({n})"
     if not contest.others:
-        return f"On {benchmark}, {top['dataset']}, the only dataset tried, changed the score by {value}{_own(contest)}."
+        only = f"On {benchmark}, {top['dataset']}, the only dataset with a gain, brought {value}{_own(contest)}"
+        return f"{only}{_also(contest)}."
     if not contest.helped:
         lead = f"On {benchmark}, no dataset helped on average; the best was {top['dataset']} with {value}"
     else:
         lead = f"On {benchmark}, {top['dataset']} helped most: {value}{_own(contest)}"
+    return f"{lead}; {_against_others(contest)}{_also(contest)}."
+
+
+def _also(contest: Contest) -> str:
+    """What the order of the datasets leaves out."""
     coverage = f"; {contest.coverage}" if contest.coverage else ""
-    return f"{lead}; {_against_others(contest)}{coverage}."
+    return coverage + (f"; no gain is known of {listed(contest.absent)}" if contest.absent else "")
 
 
 def _of_the_tried(contest: Contest) -> str:
@@ -233,7 +254,7 @@ def _n(contest: Contest) -> str:
     cells = counted(top["cells"], "base")
     if contest.population == THESE:
         return f"n = {_items(top)}, {cells}"
-    return f"n = {_units(contest)}, {counted(top['cells'], 'cell')}"
+    return f"n = {_units(contest)}" if contest.units == "base" else f"n = {_units(contest)}, {cells}"
 
 
 def _items(row: Row) -> str:
@@ -252,14 +273,15 @@ def _dissent(other: Contest) -> str:
 
 
 def _population(main: Sequence[Contest], gain_set: GainSet) -> str:
-    contest, tests = main[0], ""
+    contest, tests = main[0], " Gains are tuned minus base, and positive where the score got better."
     if any(one.pairs for one in main):
-        tests = (
+        tests += (
+            " Where a dataset leads without being surely best, its gain is likely too high, as it was picked for it."
             " Pairs of datasets are compared on the same bases, recipes and items; p-values are corrected by Holm's "
             "method over the pairs of a benchmark and by Benjamini and Hochberg's between benchmarks."
         )
     elif contest.others:
-        tests = " No two datasets share a base and a recipe, so none are compared."
+        tests += " No two datasets share a base and a recipe, so none are compared."
     if contest.population == LIKE_THESE:
         plural = "base families" if contest.units == "base family" else "bases of one family"
         return (
@@ -271,12 +293,8 @@ def _population(main: Sequence[Contest], gain_set: GainSet) -> str:
 
 def _source(gain_set: GainSet, tried: str) -> str:
     """Where intervals of the very bases tried come from, and so whom they speak of."""
-    variance, df = gain_set.seed_variance
-    if df > 0:
-        return (
-            f"from paired items and repeated seeds (spread {signed(variance**0.5).lstrip('+')}): "
-            f"they speak of {tried} only"
-        )
+    if gain_set.seed_variance[1] > 0:
+        return f"from paired items and repeated seeds: they speak of {tried} only"
     return f"from paired items alone, as no seed was repeated: they speak of {tried} only, and of these very models"
 
 

@@ -8,8 +8,10 @@ from sftlab.analyse.effects import Effect, Finding, Section
 from sftlab.analyse.properties import WITHIN
 from sftlab.analyse.ranking import ALL_METHODS
 from sftlab.analyse.verdicts import CANNOT_TELL, HIGHER, LOWER, TOO_SMALL, Row
-from sftlab.analyse.wording import SHARES, amount, counted, interval, plain, signed, spoken
+from sftlab.analyse.wording import SHARES, amount, counted, interval, listed, plain, signed, spans_zero, spoken
 
+FEWEST_DATASETS = 4
+"""A correlation over fewer has no interval (see `intervals.correlation`)."""
 COUPLED = ("response_perplexity", "response_bits_per_byte")
 
 
@@ -31,8 +33,9 @@ def gains_findings(gains: pl.DataFrame) -> Iterator[Finding]:
             f"On {benchmark}, of {counted(len(done), 'base x dataset cell')} {up} surely gained and {down} surely lost "
             f"({len(done) - up - down} cannot be told; of these bases, corrected over the grid); the largest gain is "
             f"{best['dataset']} on {best['base']}: {amount(best['gain'], best['unit'])} "
-            f"{interval(best, best['unit'])}, n = {counted(best['items'], 'item')}."
+            f"{interval(best, best['unit'])}, n = {counted(best['items'], 'item')}"
         )
+        text += f", likely too high as it is the largest of {len(done)}." if len(done) > 1 else "."
         if missing:
             text += f" {_without_gain(missing)}"
         name = f"gain of {best['base']} from {best['dataset']} on {benchmark}"
@@ -49,9 +52,22 @@ def _without_gain(statuses: Sequence[str]) -> str:
 def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
     """Per benchmark the strongest property, then one sentence for each; within bases, Pearson, main metrics."""
     wanted = rows_of(properties, main=True, scope=WITHIN, kind="pearson")
-    coupled = any(row["metric"] == "bits_per_byte" and row["property"] in COUPLED for row in wanted)
+    coupled = any(
+        row["metric"] == "bits_per_byte" and row["property"] in COUPLED and row["correlation"] is not None
+        for row in wanted
+        if row["n"] > 2
+    )
     for benchmark, rows in _by_benchmark(wanted):
         known = [row for row in rows if row["correlation"] is not None]
+        most = max(row["n"] for row in rows)
+        if most < 3:
+            yield Finding(
+                "properties",
+                f"On {benchmark}, too small to tell: {counted(most, 'dataset')} cannot show which property goes with "
+                f"gain ({FEWEST_DATASETS} or more are needed).",
+                benchmark,
+            )
+            continue
         if not known:
             yield Finding(
                 "properties",
@@ -62,7 +78,7 @@ def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
         sure = [row for row in known if row["verdict"] in {HIGHER, LOWER}]
         best = max(sure or known, key=lambda row: abs(row["correlation"]))
         verdict = f"the strongest property is {spoken(best['property'])}" if sure else _unsure(best, "data property")
-        text = f"On {benchmark}, {verdict}: {_correlation(best)}."
+        text = f"On {benchmark}, {verdict}: {_correlation(best)}{_before_correction(best, len(known), bool(sure))}."
         yield Finding("properties", text, benchmark, effect=_effect(best, best["property"], "correlation"))
         for row in rows:
             yield Finding("properties", _property(row), benchmark, row["property"])
@@ -72,6 +88,13 @@ def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
             "Bits per byte and perplexity under the same base are coupled by construction: where gain is measured in "
             "bits per byte, look at another metric before believing that perplexity predicts it.",
         )
+
+
+def _before_correction(row: Row, tried: int, is_sure: bool) -> str:
+    """Why an interval without 0 is no finding."""
+    if is_sure or spans_zero(row):
+        return ""
+    return f", an interval that is not corrected for {counted(tried, 'property', 'properties')} on every benchmark"
 
 
 def _property(row: Row) -> str:
@@ -101,29 +124,41 @@ def _sure(row: Row) -> str:
     return row["verdict"] if row["verdict"] in {TOO_SMALL, CANNOT_TELL} else "surely not zero"
 
 
-def layer_findings(change: pl.DataFrame, correlations: pl.DataFrame) -> Iterator[Finding]:
-    """Per method where weights move most, then per benchmark at which depth that goes with gain."""
+def layer_findings(change: pl.DataFrame, correlations: pl.DataFrame, units: tuple[str, str]) -> Iterator[Finding]:
+    """Per method where weights move most, then per benchmark at which depth that goes with gain.
+
+    `units` says what `n` counts, as one and as several.
+    """
     deep = change.filter((pl.col("part") == "all") & pl.col("depth").is_not_null())
     for part, rows in deep.partition_by("method", as_dict=True, maintain_order=True).items():
-        yield _peak(str(part[0]), rows.to_dicts())
+        yield _peak(str(part[0]), rows.to_dicts(), units)
     for divided in (False, True):
         wanted = correlations.filter(pl.col("correlation").is_not_null() & (pl.col("divided_by_total") == divided))
         for part, rows in wanted.partition_by("benchmark", "method", as_dict=True, maintain_order=True).items():
             yield _peak_correlation(str(part[0]), str(part[1]), rows.to_dicts(), divided)
 
 
-def _peak(method: str, rows: list[Row]) -> Finding:
+def _units_and_cells(row: Row, units: tuple[str, str]) -> str:
+    """What the interval of a mean over cells counts; of a single base or family it is over datasets alone."""
+    if row["n"] == 1:
+        over = "" if row["cells"] == 1 else "interval over "
+        return f"n = 1 {units[0]}, {over}{counted(row['cells'], 'dataset')}{' alone' if over else ''}"
+    return f"n = {counted(row['n'], *units)}, {counted(row['cells'], f'{units[0].split()[-1]} x dataset cell')}"
+
+
+def _peak(method: str, rows: list[Row], units: tuple[str, str]) -> Finding:
     peak = max(rows, key=lambda row: row["relative_change"])
-    near = [row["depth"] for row in rows if row["near_peak"]]
-    n = f"n = {counted(peak['n'], 'base family', 'base families')}, {counted(peak['cells'], 'cell')}"
+    near = [row["depth"] for row in rows if row["near_peak"] and row["depth"] != peak["depth"]]
+    n = _units_and_cells(peak, units)
     bounds = f"{interval(peak).replace('+', '')}, {n}"
     text = (
         f"With {method}, weights moved most at depth {plain(peak['depth'])}: relative change "
         f"{plain(peak['relative_change'])} {bounds}"
     )
-    if len(near) > 1:
-        text += f"; {len(near)} of {len(rows)} depths cannot be told from it ({plain(near[0])} to {plain(near[-1])})"
-    if not near:
+    if near:
+        depths = listed([plain(depth) for depth in near]) if len(near) < 5 else f"{plain(near[0])} to {plain(near[-1])}"
+        text += f"; {len(near)} of the {len(rows) - 1} other depths cannot be told from it ({depths})"
+    if all(row["near_peak"] is None for row in rows):
         text += "; too small to tell it from other depths"
     return Finding("layers", f"{text}.", None, method, _effect(peak, f"weight change with {method}", "relative_change"))
 
@@ -141,13 +176,16 @@ def _peak_correlation(benchmark: str, method: str, rows: list[Row], divided: boo
     return Finding("layers", text, benchmark, method, _effect(best, name, "correlation"))
 
 
-def training_findings(training: pl.DataFrame, noise: pl.DataFrame) -> Iterator[Finding]:
-    """Every factor's levels compared, benchmark by benchmark, then the noise between seeds."""
+def training_findings(training: pl.DataFrame, noise: pl.DataFrame, units: tuple[str, str]) -> Iterator[Finding]:
+    """Every factor's levels compared, benchmark by benchmark, then the noise between seeds.
+
+    `units` says what `n` counts, as one and as several.
+    """
     for row in rows_of(training, main=True):
         name = f"{row['level']} minus {row['other']} on {row['benchmark']}"
         yield Finding(
             "training",
-            _choice(row),
+            _choice(row, units),
             row["benchmark"],
             row["factor"],
             _effect(row, name, "difference", p=row["p_adjusted"]),
@@ -159,7 +197,7 @@ def training_findings(training: pl.DataFrame, noise: pl.DataFrame) -> Iterator[F
             yield Finding("training", text, row["benchmark"], "seed")
 
 
-def _choice(row: Row) -> str:
+def _choice(row: Row, units: tuple[str, str]) -> str:
     factor = "" if row["factor"] == "method" else f"{spoken(row['factor'])} "
     unit = row["unit"]
     seen = row["smallest_effect"]
@@ -169,12 +207,14 @@ def _choice(row: Row) -> str:
         CANNOT_TELL: "cannot tell",
         TOO_SMALL: "too small to tell",
     }[row["verdict"]]
+    alone = row["cells"] == 1
+    n = f"one {units[0]} and dataset, n = {counted(row['n'], 'item')}" if alone else _units_and_cells(row, units)
     text = (
         f"On {row['benchmark']}, {factor}{row['level']} minus {row['other']}: {amount(row['difference'], unit)} of "
-        f"gain {interval(row, unit)} ({counted(row['cells'], 'base x dataset cell')}, n = {row['n']}); {ending}"
+        f"gain {interval(row, unit)} ({n}); {ending}"
     )
     if seen is not None and unit in SHARES and seen > 1:
-        text += "; a design like this finds no difference that there can be"
+        text += "; a design like this is too small to find even the largest difference that there can be"
     elif seen is not None:
         text += f"; a design like this finds {amount(seen, unit).lstrip('+')} in 4 of 5 studies"
     return f"{text}."
