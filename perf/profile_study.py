@@ -75,8 +75,8 @@ class Current:
         yield
         say(f"{phase}: {time.perf_counter() - start:.1f} s")
 
-    def take(self, event: "Event | None") -> None:
-        """Follow the executor's words."""
+    def follow(self, _: object, event: "Event | None") -> None:
+        """Take the executor's word of what it is at."""
         from sftlab.execute.event import Failed, Finished, Started
 
         if isinstance(event, Started):
@@ -151,16 +151,19 @@ def whole_study(folder: Path, asked: argparse.Namespace, current: Current) -> in
     from sftlab.execute.inline import InlineExecutor
     from sftlab.execute.session import work
     from sftlab.plan.devices import Device
-    from sftlab.plan.tasks import pending_jobs
+    from sftlab.plan.resolve import settled
+    from sftlab.plan.tasks import Job, pending_jobs
+
+    def pending() -> tuple[Job, ...]:
+        return pending_jobs(settled(opened.resolved, opened.store), opened.store)
 
     path = _write(folder, asked)
     devices = (Device("cpu", 0, "one core", None),)
     with current.during("plan"):
         opened = open_study(path, folder / "store")
-        jobs = pending_jobs(opened.resolved, opened.store)
     executor = InlineExecutor(opened.resolved, opened.store, devices)
     with current.during("run"):
-        work(executor, jobs, opened.store, study="profile", devices=devices, show=lambda _, event: current.take(event))
+        work(executor, opened.store, study="profile", devices=devices, pending=pending, show=current.follow)
     cells, store = opened.resolved.cells, opened.store
     with current.during("tables"):
         tables = build_tables(cells, store)
