@@ -37,10 +37,12 @@ def _adapter(base, **options):
 
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("merged", [False, True])
-def test_peft_reads_ours_with_the_same_logits(kind, merged, folder, tmp_path):
+@pytest.mark.parametrize("rank_stabilised", [False, True])
+def test_peft_reads_ours_with_the_same_logits(kind, merged, rank_stabilised, folder, tmp_path):
     base = load(folder, kind)
     untouched = _logits(base.model)
-    adapter = _adapter(base)
+    adapter = _adapter(base, rank_stabilised=rank_stabilised)
+    assert {layer.scale for layer in adapter.layers.values()} == {5.0 if rank_stabilised else 2.5}
     adapter.save(tmp_path)
     ours = _logits(base.model)
     adapter.unload()

@@ -8,7 +8,7 @@ from transformers import get_scheduler
 from sftlab.lm.encoding import EncodingRecipe, encode_examples
 from sftlab.lm.tokenizer import BaseTokenizer
 from sftlab.train.order import dropout_seed, epoch_batches, longest_first_batches
-from sftlab.train.schedule import LearningRate
+from sftlab.train.schedule import LearningRate, wsd_decay_steps
 from tests.lm.models import TOKENIZERS, examples
 
 
@@ -67,3 +67,28 @@ def test_rates_are_those_of_transformers(schedule, theirs, warmup):
         assert rate.at(step) == pytest.approx(reference.get_last_lr()[0], abs=1e-12)
         optimizer.step()
         reference.step()
+
+
+@pytest.mark.parametrize("warmup", [0, 4])
+@pytest.mark.parametrize("decay", [1, 6, None])
+def test_warmup_stable_decay_is_that_of_transformers(decay, warmup):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+    options = {"num_decay_steps": wsd_decay_steps(decay, 20, warmup), "decay_type": "linear"}
+    reference = get_scheduler(
+        "warmup_stable_decay",
+        optimizer,
+        num_warmup_steps=warmup,
+        num_training_steps=20,
+        scheduler_specific_kwargs=options,
+    )
+    rate = LearningRate(0.3, "wsd", warmup, 20, decay_steps=decay)
+    for step in range(1, 21):
+        assert rate.at(step) == pytest.approx(reference.get_last_lr()[0], abs=1e-12)
+        optimizer.step()
+        reference.step()
+
+
+def test_decay_is_a_tenth_of_the_steps_and_never_reaches_into_the_warm_up():
+    assert wsd_decay_steps(None, 100, 0) == 10
+    assert wsd_decay_steps(None, 1, 0) == 1
+    assert wsd_decay_steps(50, 60, 20) == 40

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 
 from sftlab.errors import TrainingError
 from sftlab.study.methods import Lora
+from sftlab.train import session
 from tests.lm.models import load
 from tests.train.runs import FULL, LORA, data, spec, train
 
@@ -99,9 +101,36 @@ def test_killed_process_ends_bitwise_equal(bases, tmp_path):
     arguments = [sys.executable, "-c", KILLED, str(bases), str(tmp_path / "cut"), "15"]
     killed = subprocess.run(arguments, env=environment, check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    assert [path.name for path in (tmp_path / "cut" / "working").iterdir()] == ["epoch-2"]
+    assert [path.name for path in (tmp_path / "cut" / "working").iterdir()] == ["step-12"]
     resumed = train(base, spec(epochs=3), given, tmp_path / "cut")
     _assert_same(whole, resumed, tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize("method", [FULL, LORA, DROPOUT], ids=["full", "lora", "dropout"])
+@pytest.mark.parametrize("step", [3, 8])
+def test_run_interrupted_inside_an_epoch_goes_on_from_its_last_step(method, step, bases, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "KEEP_SHARE", 1e9)
+    base = load(bases, "llama")
+    given = data(base, tmp_path)
+    run = spec(method=method, epochs=2)
+    whole = train(base, run, given, tmp_path / "whole", keep_seconds=1e9)
+    with pytest.raises(InterruptedRunError):
+        train(base, run, given, tmp_path / "cut", on_progress=_interrupt_at(step), keep_seconds=0)
+    seen = []
+    resumed = train(
+        load(bases, "llama"), run, given, tmp_path / "cut", on_progress=lambda progress: seen.append(progress.step)
+    )
+    assert seen == list(range(step, 13))
+    _assert_same(whole, resumed, tmp_path / "whole", tmp_path / "cut")
+
+
+def test_keeping_the_state_takes_a_small_share_of_the_time(bases, tmp_path, monkeypatch):
+    kept = []
+    keep = session.write_state
+    monkeypatch.setattr(session, "write_state", lambda *given: (kept.append(1), time.sleep(0.2), keep(*given)))
+    base = load(bases, "llama")
+    train(base, spec(epochs=2), data(base, tmp_path), tmp_path, keep_seconds=0)
+    assert len(kept) <= 4
 
 
 def test_state_of_another_run_is_not_taken_up(bases, tmp_path):

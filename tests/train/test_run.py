@@ -235,16 +235,6 @@ def _short_of_memory_above(limit: int, monkeypatch, place=optimizer_step) -> lis
     return tried
 
 
-def test_out_of_memory_halves_the_pass_and_keeps_the_result(bases, tmp_path, monkeypatch):
-    base = load(bases, "llama")
-    given = data(base, tmp_path)
-    usual = train(base, spec(), given, tmp_path / "usual")
-    tried = _short_of_memory_above(150, monkeypatch)
-    cramped = train(base, spec(), given, tmp_path / "cramped")
-    assert max(tried) > 150
-    assert _losses(cramped) == pytest.approx(_losses(usual), rel=1e-5)
-
-
 def test_validation_that_runs_out_of_memory_is_done_in_parts(bases, tmp_path, monkeypatch):
     given = data(load(bases, "llama"), tmp_path, count=16, held_out=40)
     usual = held_out_loss(load(bases, "llama"), given.held_out, max_tokens=9999)
@@ -254,15 +244,6 @@ def test_validation_that_runs_out_of_memory_is_done_in_parts(bases, tmp_path, mo
     assert (found.loss, found.bits_per_byte, found.se) == pytest.approx(
         (usual.loss, usual.bits_per_byte, usual.se), rel=1e-5
     )
-
-
-def test_example_that_never_fits_is_named_after_recomputing_was_tried(bases, tmp_path, monkeypatch):
-    base = load(bases, "llama")
-    given = data(base, tmp_path)
-    _short_of_memory_above(3, monkeypatch)
-    with pytest.raises(TrainingError, match="tokens does not fit into memory"):
-        train(base, spec(), given, tmp_path)
-    assert not base.model.is_gradient_checkpointing
 
 
 @pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])

@@ -1,6 +1,7 @@
 """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685), in the file format of PEFT.
 
-Legend: A is rank x inputs, B is outputs x rank; a module computes W x + scale B A x with scale = alpha / rank.
+Legend: A is rank x inputs, B is outputs x rank; a module computes W x + scale B A x with scale = alpha / rank,
+or alpha / sqrt(rank) where it is rank-stabilised (Kalajdzievski 2023, arXiv 2312.03732).
 """
 
 import json
@@ -58,6 +59,12 @@ class AdapterFacts:
     alpha: float
     dropout: float
     base_model: str
+    rank_stabilised: bool = False
+
+    @property
+    def scale(self) -> float:
+        """What B A is multiplied with."""
+        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
 
 
 class LoraAdapter:
@@ -113,6 +120,7 @@ class LoraAdapter:
             "r": self.facts.rank,
             "lora_alpha": self.facts.alpha,
             "lora_dropout": self.facts.dropout,
+            "use_rslora": self.facts.rank_stabilised,
             "target_modules": _shortest_targets(self._model, list(self.layers)),
             "fan_in_fan_out": any(layer.transposed for layer in self.layers.values()),
             "bias": "none",
@@ -128,7 +136,7 @@ def inject_lora(model: nn.Module, method: Lora, *, seed: int, base_model: str) -
     CPU, so that it depends on the seed alone and not on the device. Raises ModelError where no module is a target.
     """
     generator = torch.Generator().manual_seed(seed)
-    scale = method.alpha / method.rank
+    facts = AdapterFacts(method.rank, method.alpha, method.dropout, base_model, method.rank_stabilised)
     layers = {}
     for name in target_modules(model, method.targets):
         weight = model.get_submodule(name).weight
@@ -139,11 +147,11 @@ def inject_lora(model: nn.Module, method: Lora, *, seed: int, base_model: str) -
         layers[name] = LoraLayer(
             a.to(weight.device),
             torch.zeros(outputs, method.rank, device=weight.device),
-            scale=scale,
+            scale=facts.scale,
             dropout=method.dropout,
             transposed=transposed,
         )
-    adapter = LoraAdapter(model, layers, AdapterFacts(method.rank, method.alpha, method.dropout, base_model))
+    adapter = LoraAdapter(model, layers, facts)
     adapter.attach()
     return adapter
 
@@ -156,7 +164,13 @@ def load_adapter(model: nn.Module, folder: Path) -> LoraAdapter:
     config = json.loads((folder / ADAPTER_CONFIG).read_text())
     _require_plain_lora(config, folder)
     tensors = open_weights(folder)
-    alpha, rank = float(config["lora_alpha"]), int(config["r"])
+    facts = AdapterFacts(
+        rank=int(config["r"]),
+        alpha=float(config["lora_alpha"]),
+        dropout=float(config.get("lora_dropout", 0.0)),
+        base_model=str(config["base_model_name_or_path"]),
+        rank_stabilised=bool(config.get("use_rslora")),
+    )
     names = [key.removeprefix(PREFIX).removesuffix(".lora_A.weight") for key in tensors if ".lora_A." in key]
     known = dict(model.named_modules())
     layers = {}
@@ -165,11 +179,9 @@ def load_adapter(model: nn.Module, folder: Path) -> LoraAdapter:
         if name not in known or not _fits(known[name], a, b):
             raise ModelError(f"the adapter in {folder} was made for another model: it has weights for {name}")
         device = known[name].weight.device
-        root = math.sqrt(a.shape[0]) if config.get("use_rslora") else a.shape[0]
         layers[name] = LoraLayer(
-            a.to(device), b.to(device), scale=alpha / root, dropout=0.0, transposed=is_transposed(known[name])
+            a.to(device), b.to(device), scale=facts.scale, dropout=0.0, transposed=is_transposed(known[name])
         )
-    facts = AdapterFacts(rank, alpha, float(config.get("lora_dropout", 0.0)), str(config["base_model_name_or_path"]))
     return LoraAdapter(model, layers, facts)
 
 
@@ -180,6 +192,7 @@ def _require_plain_lora(config: Mapping[str, object], folder: Path) -> None:
         "use_dora": lambda value: not value,
         "modules_to_save": lambda value: not value,
         "alpha_pattern": lambda value: not value,
+        "rank_pattern": lambda value: not value,
         "bias": lambda value: value in (None, "none"),
     }
     for field, is_legal in legal.items():

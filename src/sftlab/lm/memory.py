@@ -36,7 +36,7 @@ def run_within_memory(batches: Iterable[B], run: Callable[[B], None]) -> None:
         batch = pending.pop()
         parts = batch.halves() if batch.num_tokens > most else ()
         if not parts and not _fits(run, batch):
-            _free_memory()
+            free_memory()
             parts, most = batch.halves(), max(1, batch.num_tokens // 2)
             if not parts:
                 raise ModelError(
@@ -63,7 +63,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("not enough memory" in text or "can't allocate memory" in text)
 
 
-def _free_memory() -> None:
+def free_memory() -> None:
+    """Let go of what no value holds any more."""
+    gc.collect()
     if torch.cuda.is_available():
-        gc.collect()
         torch.cuda.empty_cache()

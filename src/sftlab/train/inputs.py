@@ -44,9 +44,11 @@ class TrainControl:
     """How a run is carried out, none of which bears on its result but for rounding.
 
     `max_micro_tokens` is the most padded tokens in one forward pass; it is halved when memory runs out. With
-    `max_steps` the run is a trial: it stops there, and sees its longest examples first.
+    `max_steps` the run is a trial: it stops there, and sees its longest examples first. Inside an epoch the
+    state is kept every `keep_seconds`, or less often where keeping takes long.
     """
 
     on_progress: Callable[[Progress], None] = _ignore
     max_steps: int | None = None
     max_micro_tokens: int = 8192
+    keep_seconds: float = 60.0

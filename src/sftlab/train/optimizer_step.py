@@ -1,8 +1,9 @@
 """One optimizer step over micro-batches, with the loss's denominator taken over all of them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -11,75 +12,120 @@ from torch import Tensor, nn
 
 from sftlab.errors import TrainingError
 from sftlab.lm.base import LoadedBase
+from sftlab.lm.chance import draws_at_random
 from sftlab.lm.encoding import EncodedExamples
-from sftlab.lm.memory import is_out_of_memory
+from sftlab.lm.memory import free_memory, is_out_of_memory
 from sftlab.lm.token_loss import token_batch, token_losses
+
+T = TypeVar("T")
 
 
 class GradientAccumulator:
     """Gradients of a batch, however many passes its examples need.
 
-    When memory runs out the pass is halved, at last activations are recomputed; the batch stays what it was.
+    When memory runs out the pass is halved, then activations are recomputed, at last the longest example of the batch
+    is left out, from then on and in every epoch; but for such an example the result stays what it was. `events` tells
+    what was done, in words.
     """
 
-    def __init__(self, base: LoadedBase, encoded: EncodedExamples, *, micro_tokens: int, plain_head: bool) -> None:
+    def __init__(
+        self,
+        base: LoadedBase,
+        encoded: EncodedExamples,
+        *,
+        micro_tokens: int,
+        plain_head: bool,
+        reduction: Literal["token", "sequence"] = "token",
+    ) -> None:
         self.base = base
         self.encoded = encoded
         self.micro_tokens = micro_tokens
         self.checkpointing = False
+        self.unfit: set[int] = set()
+        self.events: list[str] = []
         self._plain_head = plain_head
-        self._has_dropout = any(
-            isinstance(module, nn.Dropout) and module.p > 0 for module in base.model.modules()
-        ) or any(getattr(base.model.config, name, 0.0) for name in ("attention_dropout", "attn_pdrop"))
+        self._reduction = reduction
+        self._is_random = draws_at_random(base.model)
         if base.adapter is not None:
-            self._has_dropout |= any(layer.dropout > 0 for layer in base.adapter.layers.values())
+            self._is_random |= any(layer.dropout > 0 for layer in base.adapter.layers.values())
 
     def recompute_activations(self) -> None:
         """Trade time for memory from now on."""
         self.base.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.checkpointing = True
 
-    def accumulate(self, numbers: NDArray[np.int64], parameters: list[nn.Parameter], *, seed: int) -> Tensor:
-        """Leave the batch's gradients on the parameters and return its mean loss per learned token.
+    def fitting(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The examples of a batch without those that were left out."""
+        return numbers[~np.isin(numbers, list(self.unfit))] if self.unfit else numbers
 
-        Raises TrainingError where an example alone does not fit into memory.
+    def accumulate(self, numbers: NDArray[np.int64], parameters: list[nn.Parameter], *, step: int, seed: int) -> Tensor:
+        """Leave the batch's gradients on the parameters and return its mean loss.
+
+        The mean is over learned tokens, or over examples of their own means, as the reduction says. Raises
+        TrainingError where no example of the batch fits into memory.
         """
         while True:
+            fitting = self.fitting(numbers)
+            if len(fitting) == 0:
+                longest = int(self.encoded.lengths[numbers].max())
+                raise TrainingError(
+                    f"no example of step {step} fits into memory beside {self.base.name} (the longest has {longest} "
+                    "tokens): lower `max_tokens`"
+                )
             try:
                 with (
                     self.base.kernel.attending(self.base.model),
-                    _seeded(seed, self.base.device, needed=self._has_dropout),
+                    _seeded(seed, self.base.device, needed=self._is_random),
                 ):
-                    return self._passes(numbers)
+                    return self._passes(fitting)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                self._give_way(numbers, error)
+                self._give_way(fitting, step)
             for parameter in parameters:
                 parameter.grad = None
-            if self.base.device.type == "cuda":
-                torch.cuda.empty_cache()
+            free_memory()
 
     def _passes(self, numbers: NDArray[np.int64]) -> Tensor:
-        learned = int(self.encoded.learned_tokens[numbers].sum())
+        learned = self.encoded.learned_tokens[numbers]
+        share = 1 / (len(numbers) * learned) if self._reduction == "sequence" else None
         total = torch.zeros((), device=self.base.device)
         for group in self.base.kernel.groups(self.encoded.lengths[numbers], self.micro_tokens):
             batch = token_batch(self.encoded, numbers[group], self.base)
-            loss = token_losses(self.base, batch, plain_head=self._plain_head).sum() / learned
+            losses = token_losses(self.base, batch, plain_head=self._plain_head)
+            if share is None:
+                loss = losses.sum() / int(learned.sum())
+            else:
+                weights = torch.from_numpy(share[group].astype(np.float32)).to(self.base.device, non_blocking=True)
+                loss = (losses * weights[batch.examples]).sum()
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 
-    def _give_way(self, numbers: NDArray[np.int64], error: Exception) -> None:
+    def _give_way(self, numbers: NDArray[np.int64], step: int) -> None:
         longest = int(self.encoded.lengths[numbers].max())
         if self.micro_tokens > longest:
             self.micro_tokens = max(longest, self.micro_tokens // 2)
+            self.events.append(f"passes of at most {self.micro_tokens} tokens from step {step}")
         elif not self.checkpointing:
             self.recompute_activations()
+            self.events.append(f"activations recomputed from step {step}")
         else:
-            raise TrainingError(
-                f"one example of {longest} tokens does not fit into memory beside {self.base.name}: lower `max_tokens`"
-            ) from error
+            unfit = int(numbers[self.encoded.lengths[numbers].argmax()])
+            self.unfit.add(unfit)
+            row = int(self.encoded.source_rows[unfit])
+            self.events.append(f"row {row} of {longest} tokens left out from step {step}: it does not fit alone")
+
+
+def with_memory_freed(work: Callable[[], T]) -> T:
+    """Do a piece of work that cannot be parted; where memory runs out, once more with all that is unused let go."""
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    free_memory()
+    return work()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sftlab.study.run import RunSpec
 
 
 def validate_run(base: LoadedBase, spec: RunSpec, encoded: EncodedExamples) -> None:
-    """Raise TrainingError where nothing would be learned, or never how to end.
+    """Raise TrainingError where nothing would be learned, or never how to end, or a prompt begins twice.
 
     An answer ends with the end-of-sequence token, or with the template's end of turn.
     """
@@ -27,4 +27,20 @@ def validate_run(base: LoadedBase, spec: RunSpec, encoded: EncodedExamples) -> N
         raise TrainingError(
             f"no example teaches {base.name} to end its answer: all {len(encoded)} are cut before their end; "
             "raise `max_tokens`, or write `overflow: drop`"
+        )
+    _require_one_beginning(base, encoded)
+
+
+def _require_one_beginning(base: LoadedBase, encoded: EncodedExamples) -> None:
+    bos = base.tokenizer.bos_token_id
+    if bos is None or bos == base.eos_id:
+        return
+    first = encoded.offsets[:-1]
+    second = np.minimum(first + 1, encoded.offsets[1:] - 1)
+    ids = np.asarray(encoded.ids)
+    twice = (ids[first] == bos) & (ids[second] == bos) & (encoded.lengths > 1)
+    if twice.any():
+        raise TrainingError(
+            f"{int(twice.sum())} of {len(encoded)} prompts begin with two beginning-of-sequence tokens under "
+            f"{base.name}: the tokenizer puts one in front, so take {base.tokenizer.bos_token!r} out of the template"
         )

@@ -51,10 +51,11 @@ def train_run(
     """Fine-tune a base as the specification says; it holds the tuned weights afterwards.
 
     The loss of an optimizer step is the summed negative log-likelihood of its learned tokens divided by their number
-    in the whole step. After each epoch the run is measured, its checkpoint written, and its state kept: killed at any
-    moment and called again it goes on from the last whole epoch, on one CPU to bitwise the same weights and rows. The
-    caller removes `files.working` when it has kept the result. Raises TrainingError where nothing can be learned or
-    the loss is not finite.
+    in the whole step (or, with `reduction: sequence`, the mean over its examples of their own means). After each epoch
+    the run is measured and its checkpoint written; its state is kept then and in between: killed at any moment and
+    called again it goes on from there, on one CPU to bitwise the same weights and rows. The caller removes
+    `files.working` when it has kept the result. Raises TrainingError where nothing can be learned or the loss is not
+    finite.
     """
     validate_run(loaded, spec, data.train)
     if loaded.device.type == "cuda":
@@ -85,4 +86,6 @@ def _result(log: Log, data: RunData) -> dict[str, object]:
         "wall_seconds": log.wall_seconds,
         "seconds_by_epoch": log.seconds_by_epoch,
         "peak_memory_bytes": log.peak_memory_bytes,
+        "unfit": len(log.unfit),
+        "events": log.events,
     }

@@ -17,7 +17,8 @@ from sftlab.study.identity import digest
 from sftlab.study.run import RunSpec
 from sftlab.train.checkpoint import write_checkpoint
 from sftlab.train.inputs import Progress, RunData, RunFiles, TrainControl
-from sftlab.train.optimizer_step import GradientAccumulator, clip_gradients
+from sftlab.train.optimizer import make_optimizer
+from sftlab.train.optimizer_step import GradientAccumulator, clip_gradients, with_memory_freed
 from sftlab.train.order import dropout_seed, epoch_batches, longest_first_batches
 from sftlab.train.schedule import LearningRate
 from sftlab.train.state import Log, read_state, restore, write_state
@@ -26,6 +27,9 @@ from sftlab.train.validation import HeldOutLoss, base_held_out_loss, held_out_lo
 
 READ_EVERY = 16
 """Steps between two looks at a GPU's losses: each look waits for the device."""
+
+KEEP_SHARE = 0.05
+"""Share of a run's time that keeping its state inside epochs may take."""
 
 
 class Session:
@@ -46,21 +50,23 @@ class Session:
         self._plain_head = has_plain_head(base)
         self._trainable = make_trainable(base, spec)
         self._parameters = list(self._trainable.parameters.values())
-        method = spec.method
-        self._optimizer = torch.optim.AdamW(
-            self._parameters,
-            lr=spec.learning_rate,
-            betas=method.betas,
-            eps=method.epsilon,
-            weight_decay=method.weight_decay,
-            fused=True,
+        self._optimizer = make_optimizer(self._trainable.parameters, spec)
+        self._steps_per_epoch = -(-len(data.train) // spec.batch_size)
+        self.steps = spec.steps or spec.epochs * self._steps_per_epoch
+        self._rate = LearningRate(
+            spec.learning_rate, spec.schedule, spec.warmup_steps, self.steps, decay_steps=spec.decay_steps
         )
-        self._steps_per_epoch = -(-len(data.train) // method.batch_size)
-        self.steps = spec.epochs * self._steps_per_epoch
-        self._rate = LearningRate(spec.learning_rate, spec.schedule, spec.warmup_steps, self.steps)
         self._accumulator = GradientAccumulator(
-            base, data.train, micro_tokens=control.max_micro_tokens, plain_head=self._plain_head
+            base,
+            data.train,
+            micro_tokens=control.max_micro_tokens,
+            plain_head=self._plain_head,
+            reduction=spec.method.reduction,
         )
+        if spec.method.gradient_checkpointing:
+            self._accumulator.recompute_activations()
+        self._counted_at = self._kept_at = time.perf_counter()
+        self._keeping_seconds = 0.0
         self._unread: list[tuple[dict[str, Any], torch.Tensor, torch.Tensor]] = []
         self._key = digest(
             {
@@ -72,9 +78,9 @@ class Session:
         )
 
     def run(self) -> Log:
-        """Go on from the last whole epoch, if there is one, to the end; the base then holds the tuned weights."""
+        """Go on from the last state that was kept, if there is one; at the end the base holds the tuned weights."""
         self._resume()
-        if self.log.epoch == 0 and len(self.data.held_out) > 0:
+        if not self.log.validation and len(self.data.held_out) > 0:
             loss = base_held_out_loss(self.base, self.data.held_out, max_tokens=self.control.max_micro_tokens)
             self._log_validation(0, loss)
         while not self._is_done():
@@ -83,8 +89,8 @@ class Session:
         return self.log
 
     def _is_done(self) -> bool:
-        limit = self.control.max_steps
-        return self.log.epoch == self.spec.epochs or (limit is not None and self.log.step >= limit)
+        limit = min(self.steps, self.control.max_steps or self.steps)
+        return self.log.step >= limit
 
     def _resume(self) -> None:
         state = read_state(self.files.working, self._key)
@@ -93,30 +99,59 @@ class Session:
         restore(state, self._trainable.parameters, self._optimizer)
         self.log = state.log
         self._accumulator.micro_tokens = state.log.micro_tokens
-        if state.log.checkpointing:
+        self._accumulator.events = state.log.events
+        self._accumulator.unfit = set(state.log.unfit)
+        if state.log.checkpointing and not self._accumulator.checkpointing:
             self._accumulator.recompute_activations()
 
     def _epoch(self, epoch: int) -> None:
-        started = time.perf_counter()
         self.base.model.train()
-        for numbers in self._batches(epoch):
-            if self.control.max_steps is not None and self.log.step >= self.control.max_steps:
+        done_before = self.log.step - (epoch - 1) * self._steps_per_epoch
+        for numbers in self._batches(epoch)[done_before:]:
+            if self._is_done():
                 break
+            if self._is_time_to_keep():
+                self._keep()
             self._step(epoch, numbers)
         self._read_losses()
         self.base.model.eval()
-        self.log.epoch = epoch
-        self._measure()
-        self.log.wall_seconds += time.perf_counter() - started
-        self.log.seconds_by_epoch.append(self.log.wall_seconds)
+        if self._is_done():
+            # Where examples were dropped, as many steps take more epochs than were foreseen.
+            self.log.epoch = self.spec.epochs if self.control.max_steps is None else epoch
+        else:
+            self.log.epoch = epoch
+        if self._is_done() or epoch < self.spec.epochs:
+            self._measure()
+            self._count_seconds()
+            self.log.seconds_by_epoch.append(self.log.wall_seconds)
+        self._keep()
+
+    def _is_time_to_keep(self) -> bool:
+        since = time.perf_counter() - self._kept_at
+        return since >= self.control.keep_seconds and since * KEEP_SHARE >= self._keeping_seconds
+
+    def _keep(self) -> None:
+        """Write down all that is needed to go on from here."""
+        started = time.perf_counter()
+        self._read_losses()
+        self._count_seconds()
         self.log.peak_memory_bytes = max(self.log.peak_memory_bytes, _peak_memory_bytes(self.base.device))
         self.log.micro_tokens = self._accumulator.micro_tokens
         self.log.checkpointing = self._accumulator.checkpointing
+        self.log.events = self._accumulator.events
+        self.log.unfit = sorted(self._accumulator.unfit)
         optimizer = None if self._is_done() else self._optimizer
         write_state(self.files.working, self._key, self.log, self._trainable.parameters, optimizer)
+        self._kept_at = time.perf_counter()
+        self._keeping_seconds = self._kept_at - started
+
+    def _count_seconds(self) -> None:
+        now = time.perf_counter()
+        self.log.wall_seconds += now - self._counted_at
+        self._counted_at = now
 
     def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        size = self.spec.method.batch_size
+        size = self.spec.batch_size
         if self.control.max_steps is not None:
             return longest_first_batches(self.data.train, batch_size=size)
         return epoch_batches(self.data.train, batch_size=size, seed=self.spec.seeds.order, epoch=epoch)
@@ -128,10 +163,11 @@ class Session:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         seed = dropout_seed(self.spec.seeds.order, step)
-        loss = self._accumulator.accumulate(numbers, self._parameters, seed=seed)
+        loss = self._accumulator.accumulate(numbers, self._parameters, step=step, seed=seed)
+        numbers = self._accumulator.fitting(numbers)
         # transformers' Trainer, too, clips the gradient of the whole step, once.
         norm = clip_gradients(self._parameters, self.spec.method.max_grad_norm)
-        self._optimizer.step()
+        with_memory_freed(self._optimizer.step)
         self._optimizer.zero_grad(set_to_none=True)
         tokens = int(self.data.train.lengths[numbers].sum())
         learned = int(self.data.train.learned_tokens[numbers].sum())
@@ -158,7 +194,8 @@ class Session:
         if len(self.data.held_out) > 0:
             loss = held_out_loss(self.base, self.data.held_out, max_tokens=self._accumulator.micro_tokens)
             self._log_validation(epoch, loss)
-        self.log.layers.extend({"epoch": epoch, **row} for row in loaded_weight_change(self.base).iter_rows(named=True))
+        change = with_memory_freed(lambda: loaded_weight_change(self.base))
+        self.log.layers.extend({"epoch": epoch, **row} for row in change.iter_rows(named=True))
         target = self.files.checkpoint(epoch)
         if target is not None:
             template = resolve_template(self.spec.template, self.base.tokenizer)

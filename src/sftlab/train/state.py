@@ -1,4 +1,4 @@
-"""What an unfinished run needs to go on from its last whole epoch."""
+"""What an unfinished run needs to go on from where it was."""
 
 import json
 import os
@@ -25,6 +25,8 @@ class Log:
     peak_memory_bytes: int = 0
     micro_tokens: int = 0
     checkpointing: bool = False
+    events: list[str] = field(default_factory=list)
+    unfit: list[int] = field(default_factory=list)
     losses: list[dict[str, Any]] = field(default_factory=list)
     validation: list[dict[str, Any]] = field(default_factory=list)
     layers: list[dict[str, Any]] = field(default_factory=list)
@@ -42,14 +44,14 @@ class Resumable:
 def write_state(
     working: Path, key: str, log: Log, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer | None
 ) -> None:
-    """Keep the state after an epoch, whole or not at all, in place of the one before; no moments without `optimizer`.
+    """Keep the state after a step, whole or not at all, in place of the one before; no moments without `optimizer`.
 
     `key` is the digest of what is trained on what: a state is never taken up by another run.
     """
     from safetensors.torch import save_file
 
     working.mkdir(parents=True, exist_ok=True)
-    temporary = working / f".epoch-{log.epoch}.{os.getpid()}.tmp"
+    temporary = working / f".step-{log.step}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     tensors = {f"weight:{name}": weight.detach().cpu().contiguous() for name, weight in parameters.items()}
@@ -59,7 +61,7 @@ def write_state(
                 tensors[f"{quantity}:{name}"] = value.detach().cpu().contiguous()
     save_file(tensors, temporary / "state.safetensors")
     (temporary / "log.json").write_text(json.dumps({"key": key, "log": asdict(log)}, allow_nan=False))
-    target = working / f"epoch-{log.epoch}"
+    target = working / f"step-{log.step}"
     replace_folder(temporary, target)
     for older in working.iterdir():
         if older != target:
@@ -70,7 +72,7 @@ def read_state(working: Path, key: str) -> Resumable | None:
     """The last whole state of this run, or None where there is none."""
     from safetensors.torch import load_file
 
-    folders = sorted(working.glob("epoch-*"), key=lambda folder: int(folder.name.removeprefix("epoch-")))
+    folders = sorted(working.glob("step-*"), key=lambda folder: int(folder.name.removeprefix("step-")))
     if not folders:
         return None
     written = json.loads((folders[-1] / "log.json").read_text())
@@ -85,11 +87,12 @@ def restore(state: Resumable, parameters: Mapping[str, nn.Parameter], optimizer:
     for key, value in state.tensors.items():
         quantity, name = key.split(":", 1)
         kept.setdefault(name, {})[quantity] = value
-    numbers = {name: number for number, name in enumerate(parameters)}
+    trained = [weight for group in optimizer.param_groups for weight in group["params"]]
+    place = {id(weight): number for number, weight in enumerate(trained)}
     with torch.no_grad():
         for name, weight in parameters.items():
             weight.copy_(kept[name].pop("weight"))
-    moments = {numbers[name]: values for name, values in kept.items() if values}
+    moments = {place[id(parameters[name])]: values for name, values in kept.items() if values}
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
