@@ -61,7 +61,9 @@ def test_decay_of_matrices_spares_what_the_trainer_of_transformers_spares(kind, 
         for weight in group["params"]
     }
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none", weight_decay=0.1)
-    assert decayed == set(Trainer(model=base.model, args=arguments).get_decay_parameter_names(base.model))
+    theirs = set(Trainer(model=base.model, args=arguments).get_decay_parameter_names(base.model))
+    # Theirs names a head that is tied to the embedding, which is one weight, once more.
+    assert decayed == theirs & set(weights)
     assert decayed < set(weights)
 
 
