@@ -1,6 +1,7 @@
 """One optimizer step's loss and gradients, and when two of them are the same."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -21,16 +22,23 @@ class Step:
 
 
 def step_over(
-    base: LoadedBase, encoded: EncodedExamples, numbers: np.ndarray | None = None, *, micro_tokens: int = 10_000
+    base: LoadedBase,
+    encoded: EncodedExamples,
+    numbers: np.ndarray | None = None,
+    *,
+    micro_tokens: int = 10_000,
+    reduction: Literal["token", "sequence"] = "token",
 ) -> Step:
     """The step over these examples (all of them, if not said), in passes of at most `micro_tokens`."""
     weights = base.weights()
     for weight in weights.values():
         weight.requires_grad_(True).grad = None
     plain_head = has_plain_head(base)
-    accumulator = GradientAccumulator(base, encoded, micro_tokens=micro_tokens, plain_head=plain_head)
+    accumulator = GradientAccumulator(
+        base, encoded, micro_tokens=micro_tokens, plain_head=plain_head, reduction=reduction
+    )
     numbers = np.arange(len(encoded)) if numbers is None else numbers
-    loss = float(accumulator.accumulate(numbers, list(weights.values()), seed=0))
+    loss = float(accumulator.accumulate(numbers, list(weights.values()), step=1, seed=0))
     return Step(loss, {name: weight.grad for name, weight in weights.items()})
 
 

@@ -169,11 +169,22 @@ def test_run_of_another_architecture_equals_trl(kind, method, schedule, bases, t
     assert_equals_trl((base, load(bases, kind)), given, run, tmp_path, accumulation=2)
 
 
-def test_decayed_and_clipped_run_equals_trl(base_of, tmp_path):
+OPTIONS = {
+    "decay_of_all": (LORA, {"weight_decay": 0.3}, {}),
+    "decay_that_spares_norms": (FULL, {"weight_decay": 0.3, "decay": "matrices"}, {}),
+    "clipping": (LORA, {"max_grad_norm": 0.05}, {}),
+    "rank_stabilised": (LORA, {"rank_stabilised": True}, {}),
+    "warmup_stable_decay": (FULL, {}, {"schedule": "wsd", "warmup_steps": 1, "decay_steps": 3}),
+    "moments": (FULL, {"betas": (0.8, 0.95), "epsilon": 1e-4}, {}),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_option_of_a_recipe_equals_that_of_trl(option, base_of, tmp_path):
     base = base_of("metaspace")
     given = data(base, tmp_path, count=20, template="question_answer")
-    method = LORA.model_copy(update={"weight_decay": 0.1, "max_grad_norm": 0.05})
-    run = spec(method=method, template="question_answer")
+    method, changes, of_run = OPTIONS[option]
+    run = spec(method=type(method)(**{**method.model_dump(), **changes}), template="question_answer", **of_run)
     assert_equals_trl((base, base_of("metaspace")), given, run, tmp_path, accumulation=2)
 
 

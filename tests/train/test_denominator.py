@@ -12,7 +12,7 @@ from sftlab.lm.token_loss import padded_batch
 from sftlab.lm.tokenizer import BaseTokenizer
 from tests.lm.models import TOKENIZERS, load
 from tests.lm.token_arrays import masks, token_arrays
-from tests.train.steps import assert_same_step, step_over
+from tests.train.steps import Step, assert_same_step, step_over
 from tests.train.test_against_trl import conversations
 
 KNOWN = {kind: BaseTokenizer(make(), context_length=10_000) for kind, make in TOKENIZERS.items()}
@@ -41,13 +41,24 @@ def test_loss_is_the_sum_over_the_learned_tokens_by_their_number(base, drawn, mi
 
 
 @TRIED
-@given(masks(), st.integers(1, 60), st.randoms())
-def test_step_does_not_depend_on_passes_nor_on_order(base, drawn, micro_tokens, generator):
+@given(masks(), st.integers(1, 60))
+def test_sequence_mean_is_the_mean_over_examples_of_their_own_means(base, drawn, micro_tokens):
+    encoded = token_arrays(drawn)
+    alone = [step_over(base, encoded, np.array([number])) for number in range(len(encoded))]
+    gradients = {name: torch.stack([step.gradients[name] for step in alone]).mean(0) for name in alone[0].gradients}
+    expected = Step(float(np.mean([step.loss for step in alone])), gradients)
+    assert_same_step(step_over(base, encoded, micro_tokens=micro_tokens, reduction="sequence"), expected)
+
+
+@TRIED
+@given(masks(), st.integers(1, 60), st.randoms(), st.sampled_from(["token", "sequence"]))
+def test_step_does_not_depend_on_passes_nor_on_order(base, drawn, micro_tokens, generator, reduction):
     encoded = token_arrays(drawn)
     order = list(range(len(encoded)))
     generator.shuffle(order)
-    whole = step_over(base, encoded)
-    assert_same_step(step_over(base, encoded, np.array(order), micro_tokens=micro_tokens), whole)
+    whole = step_over(base, encoded, reduction=reduction)
+    parted = step_over(base, encoded, np.array(order), micro_tokens=micro_tokens, reduction=reduction)
+    assert_same_step(parted, whole)
 
 
 @TRIED
