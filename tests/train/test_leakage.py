@@ -123,6 +123,15 @@ def test_loss_and_gradients_are_those_of_padded_examples(name, kernel, folder):
     assert_same_step(step_over(base, encoded, micro_tokens=30), padded)
 
 
+@pytest.mark.parametrize("name", ["Mistral", "Gemma2", "GPT2"])
+def test_recomputed_activations_are_those_of_packed_examples(name, folder):
+    base, encoded = load_architecture(folder, name), token_arrays(MASKS)
+    padded = step_over(base, encoded)
+    base.kernel = Kernel(PACKED)
+    base.model.train().gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    assert_same_step(step_over(base, encoded), padded)
+
+
 @pytest.mark.parametrize("name", ["Llama", "Mistral"])
 @settings(max_examples=12, deadline=None)
 @given(drawn=masks(), micro_tokens=st.integers(1, 80))
