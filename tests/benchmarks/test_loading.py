@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 
 from sftlab.benchmarks.loading import benchmark_digest, load_benchmark, shipped_benchmarks
 from sftlab.benchmarks.task import dealt
+from sftlab.errors import BenchmarkError
 from sftlab.study.declaration import BenchmarkRef
 
 from .witness import write_jsonl
@@ -246,12 +248,23 @@ def test_the_digest_of_a_hub_benchmark_needs_no_network():
 def test_a_hub_dataset_out_of_reach_is_one_sentence(monkeypatch):
     import huggingface_hub.constants
 
-    from sftlab.errors import BenchmarkError
-
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(BenchmarkError, match=r"'gsm8k': split 'test' of openai/gsm8k \(main\) cannot be had") as caught:
         load_benchmark(BenchmarkRef(name="gsm8k"), folder=Path())
     assert "\n" not in str(caught.value)
+
+
+def test_a_hub_that_does_not_answer_costs_no_retries_and_no_lines(monkeypatch, capfd):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    start = time.monotonic()
+    with pytest.raises(BenchmarkError, match=r"name a folder that holds boolq_val\.jsonl and boolq_train\.jsonl with "):
+        load_benchmark(BenchmarkRef(name="boolq"), folder=Path())
+    assert time.monotonic() - start < 8
+    assert "Retrying" not in capfd.readouterr().err
+    assert huggingface_hub.constants.HF_HUB_OFFLINE is False
 
 
 def test_shared_benchmarks_load_whole(shared):

@@ -105,7 +105,7 @@ def test_second_process_on_the_same_store_is_refused(tmp_path: Path) -> None:
     process = start(study, store)
     try:
         wait_for_records(store, process)
-        assert "another `sftlab run` is at work" in sftlab("run", study, "--store", store, code=2).stderr
+        assert "is at work on the store" in sftlab("run", study, "--store", store, code=2).stderr
         status = json.loads(sftlab("status", study, "--store", store, "--json").stdout)
         assert [note["pid"] for note in status["running"]] == [process.pid]
     finally:

@@ -69,6 +69,13 @@ def chosen_subjects(name: str, subjects: tuple[str, ...] | None) -> tuple[str | 
     return tuple(subject for subject in known if subject in subjects)
 
 
+def _file_names(name: str, definition: TaskDefinition) -> str:
+    """The files of a benchmark's local copy, those of the evaluated split first."""
+    splits = SHIPPED[name].splits
+    ordered = sorted(splits, key=lambda split: split != definition.eval_split)
+    return " and ".join(splits[split][0].format(subject="SUBJECT") for split in ordered)
+
+
 def shipped_source(
     name: str, definition: TaskDefinition, *, subject: str | None, benchmarks_dir: Path | None
 ) -> Source:
@@ -76,7 +83,11 @@ def shipped_source(
     shipped = SHIPPED[name]
     if benchmarks_dir is None:
         return HubSource(
-            definition.dataset_path, subject or definition.dataset_name, definition.dataset_kwargs.revision
+            definition.dataset_path,
+            subject or definition.dataset_name,
+            definition.dataset_kwargs.revision,
+            advice=f"name a folder that holds {_file_names(name, definition)} with `--benchmarks-dir` of `quick` or "
+            "`benchmarks_dir` in a study's `evaluation`",
         )
     constants = {} if subject is None else {"subject": subject}
     files = {}

@@ -1,6 +1,11 @@
 """Where the rows of a task come from: local files, or a dataset of the hub."""
 
-from collections.abc import Callable, Mapping
+import logging
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +18,7 @@ from sftlab.errors import BenchmarkError
 from sftlab.study.spelling import nearest
 
 FileDigest = Callable[[Path], str]
+HUB_SECONDS = 5.0
 LOCAL_FORMATS = ("json", "csv", "parquet")
 
 
@@ -60,24 +66,64 @@ class HubSource:
     path: str
     name: str | None
     revision: str | None
+    advice: str = "name a local copy with `data_files`"
 
     def rows(self, split: str) -> list[Row]:
-        """All rows of a split. Raises BenchmarkError where the hub cannot be reached or has no such split."""
+        """All rows of a split, from the local cache where the hub does not answer.
+
+        Raises BenchmarkError where they are in neither.
+        """
         from datasets import load_dataset
 
         where = self.path if self.name is None else f"{self.path} ({self.name})"
+        answers = True
         try:
-            return [dict(row) for row in load_dataset(self.path, self.name, split=split, revision=self.revision)]
+            with quiet_hub() as answers:
+                return [dict(row) for row in load_dataset(self.path, self.name, split=split, revision=self.revision)]
         except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            reason = said if answers else "it does not answer: is there a network?"
             raise BenchmarkError(
-                f"split {split!r} of {where} cannot be had from the hub: {reason}; a local copy is named by "
-                "data_files, or by evaluation.benchmarks_dir for a benchmark that comes with sftlab"
+                f"split {split!r} of {where} cannot be had from the hub ({reason}): {self.advice}"
             ) from error
 
     def identity(self, split: str, file_digest: FileDigest) -> object:  # noqa: ARG002 - a hub split has no files yet
         """The hub id, configuration and revision of a split."""
         return {"hub": self.path, "name": self.name, "revision": self.revision or "main", "split": split}
+
+
+@contextmanager
+def quiet_hub() -> Iterator[bool]:
+    """Within it the hub's client says nothing, and a hub that does not answer in seconds is not asked again and again.
+
+    What is in the local cache is found then all the same. Gives whether it answers, where it was to be asked at all.
+    """
+    import datasets.config
+    from huggingface_hub import constants
+
+    logger = logging.getLogger("huggingface_hub")
+    level, known = logger.level, (constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE)
+    logger.setLevel(logging.ERROR)
+    try:
+        answers = constants.HF_HUB_OFFLINE or _answers(constants.ENDPOINT)
+        if not answers:
+            constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+        yield answers
+    finally:
+        logger.setLevel(level)
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = known
+
+
+def _answers(address: str) -> bool:
+    """Whether there is a server, whatever it says; certificates are the business of the client that reads from it."""
+    request = urllib.request.Request(address, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=HUB_SECONDS).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError as error:
+        return isinstance(getattr(error, "reason", error), ssl.SSLError)
+    return True
 
 
 def task_source(definition: TaskDefinition, yaml: TaskYaml) -> Source:

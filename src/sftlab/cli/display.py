@@ -1,15 +1,22 @@
 """Progress of long work: a live panel on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
 from sftlab.cli.printing import duration
 from sftlab.execute.event import Event, Failed
 from sftlab.execute.progress import Progress
+from sftlab.store import Kind
 
 LINE_SECONDS = 10.0
+FIRST_SECONDS = 3.0
+WORDS: Mapping[Kind, tuple[str, str]] = {
+    "train": ("training run", "training runs"),
+    "score": ("score", "scores"),
+    "measure": ("measure of data", "measures of data"),
+}
 Show = Callable[[Progress, Event | None], None]
 
 
@@ -38,17 +45,44 @@ def summary(progress: Progress) -> str:
     return ", ".join(parts)
 
 
+def doing(progress: Progress) -> list[tuple[int, str, float]]:
+    """Each worker that is at something: its number, what it does, and the share of it that is done.
+
+    A task stands at nothing while its worker loads the model, tokenises, or waits for memory.
+    """
+    return [
+        (index, f"{text} {share:.0%}" if share else f"{text}: loading", share)
+        for index, (text, share) in sorted(progress.current.items())
+    ]
+
+
+def announced(progress: Progress) -> str:
+    """What is to be done: cells by kind, and by how many workers."""
+    kinds = ", ".join(
+        f"{count} {words[count != 1]}" for kind, words in WORDS.items() if (count := progress.total[kind])
+    )
+    workers = "1 worker" if progress.workers == 1 else f"{progress.workers} workers"
+    cells = progress.total.total()
+    return f"{cells} cell{'s' * (cells != 1)} to do: {kinds}; starting {workers}, which takes some seconds"
+
+
 def _plain(stream: TextIO) -> Show:
     said = 0.0
+    greeted = False
 
     def show(progress: Progress, event: Event | None) -> None:
-        nonlocal said
+        nonlocal said, greeted
+        if not greeted:
+            greeted = True
+            stream.write(f"{time.strftime('%H:%M:%S')} {announced(progress)}\n")
+            said = time.monotonic() - LINE_SECONDS + FIRST_SECONDS
         if isinstance(event, Failed):
             stream.write(f"failed: {event.kind} {event.subject}: {event.reason}\n")
         ended = progress.num_done + len(progress.failures) == progress.total.total()
         if time.monotonic() - said >= LINE_SECONDS or (ended and event is not None and not progress.current):
             said = time.monotonic()
-            stream.write(f"{time.strftime('%H:%M:%S')} {summary(progress)}\n")
+            now = "; ".join(text for _, text, _ in doing(progress))
+            stream.write(f"{time.strftime('%H:%M:%S')} {summary(progress)}{f'; now: {now}' if now else ''}\n")
         stream.flush()
 
     return show
@@ -66,10 +100,11 @@ def _live(stream: TextIO) -> Iterator[Show]:
     def drawn(progress: Progress) -> Group:
         ended = progress.num_done + len(progress.failures)
         workers = Table.grid(padding=(0, 2))
-        for index, (text, share) in sorted(progress.current.items()):
+        for index, text, share in doing(progress):
             workers.add_row(f"worker {index}", ProgressBar(total=1.0, completed=share, width=20), Text(text))
         whole = ProgressBar(total=max(1, progress.total.total()), completed=ended)
-        return Group(Text(f"{progress.study}: {summary(progress)}"), whole, workers)
+        text = summary(progress) if ended or progress.current else announced(progress)
+        return Group(Text(f"{progress.study}: {text}"), whole, workers)
 
     with Live(console=console, refresh_per_second=4, transient=False) as live:
 

@@ -9,7 +9,7 @@ def status(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False)
 
     from sftlab.cli.opening import open_study
     from sftlab.cli.printing import duration, print_json, print_line
-    from sftlab.execute.progress import NOTE_PREFIX, is_alive
+    from sftlab.execute.progress import NOTE_PREFIX, is_alive, is_at_work
     from sftlab.plan.tasks import counts
 
     opened = open_study(study, store)
@@ -28,7 +28,8 @@ def status(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False)
         for identity, name in named.items()
         if (failure := held.failure(identity)) is not None
     ]
-    running = [note for _, note in held.notes(NOTE_PREFIX) if is_alive(note)]
+    notes = held.notes(NOTE_PREFIX) if is_at_work(held.root) else ()
+    running = [note for _, note in notes if is_alive(note)]
     if as_json:
         held_counts = {kind: asdict(count) for kind, count in found.items()}
         print_json({"study": opened.study.study, "cells": held_counts, "failed": failures, "running": running})
@@ -40,7 +41,7 @@ def status(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False)
         left, rate = note.get("seconds_left"), note.get("tokens_per_second")
         speed = f", {rate:,.0f} training tokens/s" if isinstance(rate, float) else ""
         time_left = f", about {duration(left)} left" if isinstance(left, float) else ""
-        print_line(f"running: process {note['pid']} on {note['host']}{speed}{time_left}")
+        print_line(f"running: study {note['study']}, process {note['pid']} on {note['host']}{speed}{time_left}")
         current = note.get("current")
         for task in current if isinstance(current, list) else []:
             print_line(f"  {task['task']}: {task['share']:.0%}")

@@ -43,6 +43,7 @@ def do_missing(opened: Opened, *, on: str, workers: int | None, smoke: bool = Fa
         return Outcome(done=0, failed=(), wall_seconds=0.0, interrupted=False)
     if opened.study.budget is not None:
         check_budget(opened.study.budget, estimate_cost(opened.resolved, jobs, opened.store, places))
+    _check_benchmarks(opened)
     executor: Executor
     if on == "inline":
         executor = InlineExecutor(opened.resolved, opened.store, places, smoke=smoke)
@@ -50,6 +51,26 @@ def do_missing(opened: Opened, *, on: str, workers: int | None, smoke: bool = Fa
         executor = LocalExecutor(opened.resolved, opened.store, places, smoke=smoke)
     with display(sys.stderr) as show:
         return work(executor, opened.store, study=opened.study.study, devices=places, pending=pending, show=show)
+
+
+def _check_benchmarks(opened: Opened) -> None:
+    """Read every benchmark that has a score to come, so that what is not there is known before any work is done."""
+    from sftlab.benchmarks.loading import load_benchmark
+
+    evaluation = opened.study.evaluation
+    due = {
+        cell.benchmark.name: cell.benchmark
+        for cell in opened.resolved.cells.scores
+        if not opened.store.has(cell.identity)
+    }
+    for ref in due.values():
+        limit = ref.items or evaluation.items
+        load_benchmark(
+            ref,
+            folder=Path.cwd(),
+            benchmarks_dir=Path(evaluation.benchmarks_dir) if evaluation.benchmarks_dir else None,
+            items=None if limit == "all" else limit,
+        )
 
 
 def smoke_study(opened: Opened, *, on: str, workers: int | None) -> "Outcome":

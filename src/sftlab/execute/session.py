@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sftlab.errors import StoreError
 from sftlab.execute.event import Event, Failed
-from sftlab.execute.progress import LOCK, NOTE_PREFIX, Progress, is_alive, locked
+from sftlab.execute.progress import LOCK, NOTE_PREFIX, Progress, locked
 from sftlab.plan.devices import Device
 from sftlab.plan.tasks import Job
 from sftlab.store import Store
@@ -86,12 +86,12 @@ class _Sitting:
 
     def run(self, executor: Executor) -> bool:
         """Do all there is to do; whether it was interrupted."""
-        for name, left_behind in self._store.notes(NOTE_PREFIX):
-            if not is_alive(left_behind):
-                self._store.remove_note(name)
+        for name, _ in self._store.notes(NOTE_PREFIX):
+            self._store.remove_note(name)
         jobs = self._more()
         self.progress.workers = max(1, min(self.progress.workers, len(jobs)))
         try:
+            self._listen(None)
             executor.run(jobs, self._listen, self._more)
         except KeyboardInterrupt:
             return True
