@@ -229,3 +229,11 @@ def test_interval_of_a_code_length_does_not_reach_below_zero():
     assert (kept.ci_low, kept.ci_high, kept.se) == (0.0, wide.ci_high, wide.se)
     single = intervals.ratio(np.array([2.0]), np.array([1.0]))
     assert intervals.not_negative(single) == single
+
+
+def test_p_is_known_also_at_degrees_of_freedom_where_scipys_quantile_is_not():
+    p_at, p_beside = (
+        intervals.combined(0.5, intervals.VariancePart(0.01, df), intervals.VariancePart(0.002, 39), n=3).p
+        for df in (2.047302365118256, 2.0473)
+    )
+    assert p_at == pytest.approx(p_beside, rel=1e-4)

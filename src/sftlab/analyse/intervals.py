@@ -71,7 +71,13 @@ class Estimate:
 
 def half_width(parts: tuple[VariancePart, ...], tail: float) -> float:
     """Half the width of an interval that leaves `tail` on each side: root of the sum of (t quantile x se) squared."""
-    return math.hypot(*(math.sqrt(part.variance) * float(special.stdtrit(part.df, tail)) for part in parts))
+    return math.hypot(*(math.sqrt(part.variance) * _t_quantile(part.df, tail) for part in parts))
+
+
+def _t_quantile(df: float, tail: float) -> float:
+    """Student's t at a lower tail. SciPy's has holes far out (df 2.047302365118256 at 1e-200): then its neighbour's."""
+    found = float(special.stdtrit(df, tail))
+    return found if math.isfinite(found) else float(special.stdtrit(df * (1 + 1e-9), tail))
 
 
 def combined(value: float, *parts: VariancePart, n: int) -> Estimate:
