@@ -119,8 +119,8 @@ SCHEMAS: Mapping[str, Schema] = {
 class Analysis:
     """The answers of a study, as frames with the columns of `SCHEMAS` and as sentences.
 
-    Gains are tuned minus base, oriented so that positive is better, at the last epoch of each run and of the chosen
-    learning rate only. Columns that recur: `benchmark`, `scorer`, `metric` with `main` (the metric the answer is given
+    Gains are tuned minus base, oriented so that positive is better, at the last scored epoch of each run and of
+    chosen runs only. Columns that recur: `benchmark`, `scorer`, `metric` with `main` (the metric the answer is given
     in) and `unit`; `se`, `ci_low`, `ci_high` (95 %) and `n`, the number of independent units; `p` and `p_adjusted`
     with `verdict` (`higher`, `lower`, `cannot tell` or `too small to tell`). Unknown values are null.
 
@@ -139,7 +139,7 @@ class Analysis:
       (embedding, head, norm outside layers, and `all` of the model) have a null depth. `near_peak`: cannot be told
       from the largest.
     - layer_correlations: correlation of that change with gain over family x dataset cells, centred by family.
-    - training: level minus other of a factor (method, samples, schedule, epochs, learning_rate), all else equal;
+    - training: level minus other of a factor (of `FACTORS`, such as method or samples), all else equal;
       `smallest_effect` is what the design would have found in 4 of 5 studies. Here and in `layer_change`, mixtures of
       datasets that were tried alone do not count: they are no datasets of their own.
     - training_points: the base x dataset cells behind them.

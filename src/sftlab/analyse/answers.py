@@ -62,8 +62,8 @@ def analysis_of_tables(
     units = ("base family", "base families") if tables["runs"]["family"].n_unique() > 1 else ("base", "bases")
     findings = (
         *_state(tables),
-        *edge_findings(tables["runs"]),
         *data_findings(contests(sets, ranking, comparisons, gains), sets),
+        *edge_findings(tables["runs"]),
         *gains_findings(gains),
         *property_findings(properties),
         *layer_findings(change, correlations, units),
