@@ -23,9 +23,9 @@ def test_first_line_says_what_cells_are_and_that_workers_start() -> None:
     assert announced(progress()).startswith("13 cells to do: 4 training runs, 1 score, 8 measures of data; starting 2 ")
 
 
-def test_task_is_loading_until_it_moves() -> None:
+def test_task_is_begun_until_it_moves() -> None:
     now = progress()
     now.take(Started(1, "run a", "train", "run a"))
-    assert [text for _, text, _ in doing(now)] == ["train run a: loading"]
+    assert [text for _, text, _ in doing(now)] == ["train run a: begun"]
     now.take(Moved(1, 0.25, 100))
     assert [text for _, text, _ in doing(now)] == ["train run a 25%"]

@@ -169,7 +169,10 @@ def test_score_table_holds_every_row_and_value(page, tables):
 def test_missing_cells_are_all_listed_failures_first(page, tables):
     table = next(table for table in page.tables if table["file"] == "missing.csv")
     absent = sum(tables[name].filter(pl.col("status") != "done").height for name in ("runs", "scores"))
-    assert len(table["rows"]) == absent
+    assert sum(row[-1] for row in table["rows"]) == absent
+    waiting = [tuple(row[:-1]) for row in table["rows"] if row[1] == "pending"]
+    assert len(set(waiting)) == len(waiting)
+    assert all(row[2] == "not run yet" for row in waiting)
     assert table["rows"][0][1] == "failed"
     assert "out of memory: 14.2 GB needed" in page.text
 

@@ -44,8 +44,35 @@ def write_page(opened: "Opened", out: Path) -> Path:
     context = ReportContext(
         study=opened.study.study,
         created=datetime.now().astimezone(),
+        design=_design(opened),
+        counts=_counts(opened),
         machine=f"{len(found)} x {found[0].kind} ({found[0].name})",
         versions={name: version(name) for name in ("sftlab", "torch", "transformers", "polars")},
     )
     tables = build_tables(cells, store)
     return write_report(analysis_of(cells, store, tables), tables, context, out)
+
+
+def _counts(opened: "Opened") -> dict[str, int]:
+    """Cells by status: what the store holds, what failed, and what is still to be done."""
+    from sftlab.plan.tasks import counts
+
+    cells, store = opened.resolved.cells, opened.store
+    found = counts(opened.resolved, store).values()
+    total, held = sum(count.total for count in found), sum(count.held for count in found)
+    identities = {run.identity for run in cells.runs}
+    identities |= {score.identity for score in cells.scores} | {measure.identity for measure in cells.measures}
+    failed = sum(store.failure(identity) is not None and not store.has(identity) for identity in identities)
+    return {"done": held, "failed": failed, "pending": total - held - failed}
+
+
+def _design(opened: "Opened") -> str:
+    """What is compared with what, in a sentence."""
+    study, cells = opened.study, opened.resolved.cells
+    trained = len(study.datasets) + len(study.mixtures)
+    bases, benchmarks = len(study.bases), len(study.evaluation.benchmarks)
+    return (
+        f"{bases} base{'s' * (bases != 1)} trained on {trained} dataset{'s' * (trained != 1)} in {len(cells.runs)} "
+        f"run{'s' * (len(cells.runs) != 1)}, each scored on {benchmarks} benchmark{'s' * (benchmarks != 1)} "
+        "and set against its base."
+    )

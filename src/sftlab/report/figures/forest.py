@@ -8,13 +8,14 @@ from sftlab.report.figures.drawing import Trace, drawing, error_bars, named_plac
 from sftlab.report.text import figure_text, hover
 
 FEW = 8
+THICK, THIN = 5, 1.5
 
 
 @dataclass(frozen=True)
 class Estimate:
     """One line of a forest: `lines` is what hovering over it says, `sure` whether its sign is known.
 
-    Unknown numbers are None.
+    Unknown numbers are None. `wider` is the interval for a wider population, drawn as a thin line behind the mark.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Estimate:
     sure: bool
     colour: str
     symbol: str = "circle"
+    wider: tuple[float, float] | None = None
 
 
 def forest(estimates: Sequence[Estimate], quantity: str, *, ends: tuple[float, float] | None = None) -> Figure:
@@ -34,7 +36,10 @@ def forest(estimates: Sequence[Estimate], quantity: str, *, ends: tuple[float, f
     in a narrow figure with long names.
     """
     return drawing(
-        [_mark(place, estimate) for place, estimate in enumerate(estimates)],
+        [
+            *(_wider(place, one.wider, one) for place, one in enumerate(estimates) if one.wider is not None),
+            *(_mark(place, estimate) for place, estimate in enumerate(estimates)),
+        ],
         90 + (32 if len(estimates) <= FEW else 25) * max(len(estimates), 2),
         xaxis={"zeroline": False, **({} if ends is None else {"range": list(ends)})},
         yaxis=named_places([estimate.name for estimate in estimates], downwards=True),
@@ -48,6 +53,19 @@ def _flush_right(text: str) -> dict[str, object]:
     return {"text": figure_text(text), "showarrow": False, "font": {"size": 12}, **at}
 
 
+def _wider(place: int, ends: tuple[float, float], estimate: Estimate) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": figure_text(estimate.name),
+        "x": list(ends),
+        "y": [place, place],
+        "line": {"color": estimate.colour, "width": THIN},
+        "marker": {"color": estimate.colour, "symbol": "line-ns-open", "size": 9},
+        "hoverinfo": "skip",
+    }
+
+
 def _mark(place: int, estimate: Estimate) -> Trace:
     return {
         "type": "scatter",
@@ -58,6 +76,7 @@ def _mark(place: int, estimate: Estimate) -> Trace:
         "error_x": {
             **error_bars([estimate.value], [estimate.ci_low], [estimate.ci_high]),
             "color": estimate.colour,
+            **({} if estimate.wider is None else {"thickness": THICK, "width": 0}),
         },
         "marker": {
             "color": estimate.colour,

@@ -19,7 +19,10 @@ WIDE = 9
 
 
 def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
-    """Mean gain of each dataset with its 95 % interval, best on top: dataset, value, ci_low, ci_high, n."""
+    """Mean gain of each dataset with its 95 % interval, best on top: dataset, value, ci_low, ci_high, n.
+
+    Where `gains` has `wider_low` and `wider_high` as well, they are the interval for a wider population of bases.
+    """
     estimates = [
         Estimate(
             row["dataset"],
@@ -30,10 +33,15 @@ def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
             not spans_zero(row),
             palette.dataset_colour(row["dataset"]),
             palette.dataset_symbol(row["dataset"]),
+            _both(row.get("wider_low"), row.get("wider_high")),
         )
         for row in gains.sort("value", descending=True, nulls_last=True).iter_rows(named=True)
     ]
     return forest(estimates, f"mean gain ({unit})")
+
+
+def _both(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ def answer(material: Material) -> Section:
     blocks: list[Block] = [Prose(general.sentences, headline=True)] if general.sentences else []
     if variants:
         note = (
-            "Mean gain of each dataset over bases, methods and seeds, best on top; bars are 95 % intervals. "
-            "A hollow mark's interval spans zero (or is not known)."
+            "Mean gain of each dataset over bases, methods and seeds, best on top; bars and "
+            "lines are 95 % intervals. A hollow mark's bar spans zero (or is not known)."
         )
         blocks.append(Panel("ranking", "Mean gain by dataset", "Benchmark", variants, shown="grid", note=note))
     pairs = analysis.comparisons.filter("main")
@@ -46,17 +46,27 @@ def answer(material: Material) -> Section:
 
 def _ranking(material: Material, outcome: Outcome) -> Variant:
     shown = outcome.shown(material.analysis.ranking, "gain", "ci_low", "ci_high")
-    ranked = _of_one_population(shown)
+    ranked = _ranked(shown)
     figure = gain_forest(ranked.rename({"gain": "value"}), outcome.shown_unit, material.palette)
     sentences = found_on(material.analysis, "data", outcome.benchmark)
-    found = (*sentences, f"Intervals are for {ranked['population'][0]}.")
-    return Variant(outcome.benchmark, figure, found, outcome.detail)
+    return Variant(outcome.benchmark, figure, (*sentences, _legend(ranked)), outcome.detail)
 
 
-def _of_one_population(rows: pl.DataFrame) -> pl.DataFrame:
-    """Bases like these, if every dataset has an interval for them; else the very bases of the study."""
+def _ranked(rows: pl.DataFrame) -> pl.DataFrame:
+    """A row a dataset, with the interval for the very bases of the study, and the one for bases like these beside it.
+
+    Where only bases like these have intervals, those are the only ones.
+    """
     general = rows.filter(pl.col("population") == GENERAL)
-    if general["ci_low"].is_not_null().sum() == rows["dataset"].n_unique():
-        return general
     these = rows.filter(pl.col("population") != GENERAL)
-    return these if these.height else rows
+    if these["ci_low"].is_not_null().sum() == 0:
+        return general if general.height else rows
+    wider = general.select("dataset", wider_low="ci_low", wider_high="ci_high")
+    return these.join(wider, on="dataset", how="left")
+
+
+def _legend(ranked: pl.DataFrame) -> str:
+    if "wider_low" in ranked.columns and ranked["wider_low"].is_not_null().any():
+        return "Thick bars: for the bases tried. Thin lines: for new bases like these."
+    tried = ranked["population"][0] != GENERAL
+    return f"Bars: {'for the bases tried only' if tried else 'for new bases like these'}."

@@ -73,6 +73,8 @@ def _map(material: Material, outcome: Outcome, method: str) -> Variant:
 
 
 def _tally(known: pl.DataFrame) -> str:
+    if known.is_empty():
+        return "No cell has a gain yet."
     better = known.filter(pl.col("verdict") == "higher").height
     worse = known.filter(pl.col("verdict") == "lower").height
     return (

@@ -18,7 +18,10 @@ COLUMNS = (
     Column("epoch", "Epoch", "integer"),
     Column("seed", "Seed", "integer"),
     Column("benchmark", "Benchmark", facet=True),
+    Column("cells", "Cells", "integer"),
 )
+NOT_RUN = "not run yet"
+COLUMN_NAMES = [column.name for column in COLUMNS]
 STATUS_ORDER = ("failed", "unfit", "running", "pending")
 
 
@@ -34,9 +37,10 @@ def missing(material: Material) -> Section:
         blocks.append(Prose(("Nothing is missing: every run and every score of the study is done.",)))
     else:
         blocks.append(Prose(_summary(rows)))
-        note = f"The first {AT_MOST:,} of {len(rows):,} rows." if len(rows) > AT_MOST else ""
+        folded = _folded(rows)
+        note = f"The first {AT_MOST:,} of {len(folded):,} rows." if len(folded) > AT_MOST else ""
         blocks.append(
-            DataTable("cells", "Cells without a result", COLUMNS, tuple(rows[:AT_MOST]), "missing.csv", note=note)
+            DataTable("cells", "Cells without a result", COLUMNS, tuple(folded[:AT_MOST]), "missing.csv", note=note)
         )
     question = "No cell is left out silently: each has a status and a reason."
     return Section("missing", "What is missing", question, tuple(blocks))
@@ -45,12 +49,28 @@ def missing(material: Material) -> Section:
 def _rows(frame: pl.DataFrame, cell: str) -> list[tuple[Cell, ...]]:
     if frame.is_empty():
         return []
-    names = [column.name for column in COLUMNS[1:]]
+    names = [column.name for column in COLUMNS[1:-1]]
     absent = frame.filter(pl.col("status") != "done")
     if cell == "run" and "epochs" in absent.columns:
         absent = absent.with_columns(pl.col("epochs").alias("epoch"))
     known = absent.with_columns(pl.lit(None).alias(name) for name in names if name not in absent.columns)
     return [(cell, *row) for row in known.select(names).unique(maintain_order=True).iter_rows()]
+
+
+def _folded(rows: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
+    """Cells that only wait are one row for all seeds and benchmarks of a recipe; the others have a row each."""
+    seed, benchmark = COLUMN_NAMES.index("seed"), COLUMN_NAMES.index("benchmark")
+    alike: dict[tuple[Cell, ...], list[tuple[Cell, ...]]] = {}
+    for row in rows:
+        waits = row[1] == "pending"
+        key = tuple(None if waits and place in (seed, benchmark) else cell for place, cell in enumerate(row))
+        alike.setdefault(key, []).append(row)
+    folded = []
+    for group in alike.values():
+        shown: list[Cell] = [cells[0] if len(set(cells)) == 1 else None for cells in zip(*group, strict=True)]
+        shown[2] = shown[2] or (NOT_RUN if shown[1] == "pending" else None)
+        folded.append((*shown, len(group)))
+    return folded
 
 
 def _summary(rows: list[tuple[Cell, ...]]) -> tuple[str, ...]:
