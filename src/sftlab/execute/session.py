@@ -116,14 +116,9 @@ class _Sitting:
 
 
 def _untried(jobs: tuple[Job, ...], tried: set[str]) -> tuple[Job, ...]:
-    """Jobs without the tasks that this sitting has tried; none of a run whose training failed in it."""
-    fresh = []
-    for job in jobs:
-        if not any(task.kind == "train" and task.identity in tried for task in job.tasks):
-            tasks = tuple(task for task in job.tasks if task.identity not in tried)
-            if tasks:
-                fresh.append(replace(job, tasks=tasks))
-    return tuple(fresh)
+    """Jobs without the tasks that this sitting has tried: what failed is for the next one."""
+    fresh = (replace(job, tasks=tuple(task for task in job.tasks if task.identity not in tried)) for job in jobs)
+    return tuple(job for job in fresh if job.tasks)
 
 
 @contextmanager
