@@ -274,3 +274,12 @@ def test_shared_benchmarks_load_whole(shared):
         for name in shipped_benchmarks()
     }
     assert counts == {"boolq": 3270, "gsm8k": 1319, "gsm8k_flexible": 1319, "mmlu": 14042}
+
+
+def test_shipped_benchmark_goes_by_another_name_with_other_shots():
+    again = BenchmarkRef.model_validate({"task": "gsm8k", "name": "gsm8k-5", "shots": 5})
+    same = BenchmarkRef.model_validate({"task": "gsm8k", "name": "other"})
+    assert BenchmarkRef.model_validate({"task": "gsm8k"}).name == "gsm8k"
+    plain = benchmark_digest(BenchmarkRef(name="gsm8k"), folder=Path())
+    assert benchmark_digest(same, folder=Path()) == plain
+    assert benchmark_digest(again, folder=Path()) != plain

@@ -120,7 +120,11 @@ def _digest(definition: Definition, file_digest: Callable[[Path], str]) -> str:
 
 def _definition(ref: BenchmarkRef, folder: Path, benchmarks_dir: Path | None, items: int | None) -> Definition:
     limit = items if ref.items is None else None if ref.items == "all" else ref.items
-    path = task_path(ref.name) if ref.file is None and ref.data is None else folder / (ref.file or ref.data or "")
+    path = (
+        task_path(ref.task or ref.name)
+        if ref.file is None and ref.data is None
+        else folder / (ref.file or ref.data or "")
+    )
     if ref.data is not None:
         return gold_answers(ref, path=path, limit=limit)
     return _task(ref, path, None if benchmarks_dir is None else folder / benchmarks_dir, limit)
@@ -130,9 +134,10 @@ def _task(ref: BenchmarkRef, path: Path, benchmarks_dir: Path | None, limit: int
     definition, yaml = read_task(path)
     sources: dict[str | None, Source]
     if ref.file is None:
-        subjects = chosen_subjects(ref.name, ref.subjects)
+        shipped = ref.task or ref.name
+        subjects = chosen_subjects(shipped, ref.subjects)
         sources = {
-            subject: shipped_source(ref.name, definition, subject=subject, benchmarks_dir=benchmarks_dir)
+            subject: shipped_source(shipped, definition, subject=subject, benchmarks_dir=benchmarks_dir)
             for subject in subjects
         }
     elif ref.subjects is not None:

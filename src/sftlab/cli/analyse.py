@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING
 from sftlab.cli.options import AsJson, StoreFolder, StudyFile
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sftlab.analyse.analysis import Analysis
 
 
 def analyse(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
     """Say which data helped which benchmark, how sure that is, and what went with it."""
     from sftlab.analyse.answers import analysis as analysis_of
+    from sftlab.analyse.tables import table
     from sftlab.cli.opening import open_study
-    from sftlab.cli.printing import print_json
+    from sftlab.cli.printing import print_json, print_line
 
     opened = open_study(study, store)
     analysis = analysis_of(opened.resolved.cells, opened.store)
@@ -20,6 +23,20 @@ def analyse(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False
         print_json(analysis.to_json())
     else:
         print_analysis(analysis)
+        for line in left_out_lines(table("scores", opened.resolved.cells, opened.store)):
+            print_line(line)
+
+
+def left_out_lines(scores: "pl.DataFrame") -> list[str]:
+    """For each base and benchmark, how many items were too long for the base, and so are in no score."""
+    import polars as pl
+
+    found = scores.filter(pl.col("main") & (pl.col("dataset") == "none") & (pl.col("unfit") > 0))
+    return [
+        f"Left out of every score on {row['benchmark']}: {row['unfit']} of {row['unfit'] + row['n']} items, too long "
+        f"for {row['base']}."
+        for row in found.sort("benchmark", "base").iter_rows(named=True)
+    ]
 
 
 def print_analysis(analysis: "Analysis") -> None:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from sftlab.study.declaration import Study
 
 
+STORE = ".sftlab"
+
+
 @dataclass(frozen=True)
 class Opened:
     """A study that was read and resolved against its store."""
@@ -21,8 +24,10 @@ class Opened:
 
 
 def store_folder(study_file: Path, option: Path | None) -> Path:
-    """`--store` or the environment's, else `.sftlab` beside the study file."""
-    return (option or study_file.resolve().parent / ".sftlab").resolve()
+    """`--store` or the environment's, else the `.sftlab` that the study file lies in, or the one beside it."""
+    folder = study_file.resolve().parent
+    around = next((parent for parent in (folder, *folder.parents) if parent.name == STORE), folder / STORE)
+    return (option or around).resolve()
 
 
 def open_study(study_file: Path, store: Path | None) -> Opened:

@@ -50,6 +50,8 @@ def quick(  # noqa: PLR0913 - each is an option of the command line
     as_json: AsJson = False,
 ) -> None:
     """Try each dataset on one base and answer "which data" in one table."""
+    import shlex
+
     from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_line
     from sftlab.cli.working import do_missing, print_outcome
@@ -84,7 +86,8 @@ def quick(  # noqa: PLR0913 - each is an option of the command line
     _print_answer(opened, as_json=as_json)
     if not as_json:
         kept = "the study it ran" if save else "the study it ran (keep it elsewhere with --save)"
-        print_line(f"{kept}: {study_file}; `sftlab report {study_file}` writes a page")
+        elsewhere = "" if store is None else f" --store {shlex.quote(str(store))}"
+        print_line(f"{kept}: {study_file}; `sftlab report {shlex.quote(str(study_file))}{elsewhere}` writes a page")
     if outcome.interrupted:
         raise typer.Exit(130)
     if outcome.failed:
@@ -120,6 +123,7 @@ def _print_answer(opened: "Opened", *, as_json: bool) -> None:
 
     from sftlab.analyse.answers import analysis as analysis_of
     from sftlab.analyse.tables import table
+    from sftlab.cli.analyse import left_out_lines
     from sftlab.cli.printing import print_columns, print_json, print_line
 
     cells = opened.resolved.cells
@@ -150,5 +154,7 @@ def _print_answer(opened: "Opened", *, as_json: bool) -> None:
     header = ("scored on", "metric", "before", "trained on", "gain (+ is better)", "95 % interval", "n")
     print_columns(header, sorted(rows))
     print_line()
+    for line in left_out_lines(scores):
+        print_line(line)
     for sentence in analysis.sentences("data"):
         print_line(sentence)

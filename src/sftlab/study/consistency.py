@@ -47,7 +47,12 @@ def _names(study: Study) -> Iterator[Inconsistency]:
     benchmarks = [benchmark.name for benchmark in study.evaluation.benchmarks]
     for index in _duplicates(benchmarks):
         place: Place = ("evaluation", "benchmarks", index)
-        yield Inconsistency(place, f"two benchmarks are called {benchmarks[index]!r}: give one of them another `name`")
+        ref = study.evaluation.benchmarks[index]
+        own = ref.file is not None or ref.data is not None
+        how = "" if own else f", as in {{task: {ref.task or ref.name}, name: {ref.name}-2}}"
+        yield Inconsistency(
+            place, f"two benchmarks are called {benchmarks[index]!r}: give one of them another `name`{how}"
+        )
     for name in study.mixtures:
         if name in study.datasets:
             yield Inconsistency(("mixtures", name), f"a dataset and a mixture are both called {name!r}")

@@ -135,6 +135,7 @@ class BenchmarkRef(Frozen):
     """A benchmark by shipped name, by lm-evaluation-harness task file, or as gold answers of a prompt/answer file."""
 
     name: Name
+    task: str | None = Field(default=None, description="a shipped benchmark that goes by another `name` here")
     file: str | None = None
     data: str | None = None
     prompt: str | None = None
@@ -151,15 +152,17 @@ class BenchmarkRef(Frozen):
         if isinstance(value, str):
             return {"name": value}
         if isinstance(value, dict) and "name" not in value:
-            source = value.get("file") or value.get("data")
+            source = value.get("task") or value.get("file") or value.get("data")
             if isinstance(source, str):
                 return {"name": PurePath(source).name.split(".")[0], **value}
         return value
 
     @model_validator(mode="after")
     def _one_definition(self) -> Self:
-        if self.file is not None and self.data is not None:
-            raise ValueError("a benchmark has `file` (a task file) or `data` (a prompt/answer file), not both")
+        if sum(source is not None for source in (self.task, self.file, self.data)) > 1:
+            raise ValueError(
+                "a benchmark is one of `task` (a shipped name), `file` (a task file) and `data` (a prompt/answer file)"
+            )
         if self.data is None and (self.prompt is not None or self.response is not None):
             raise ValueError("`prompt` and `response` name columns of `data`, which is not given")
         return self

@@ -68,7 +68,8 @@ def _map(material: Material, outcome: Outcome, method: str) -> Variant:
     label = f"{outcome.benchmark}, {of_methods}" if several else outcome.benchmark
     sentences = found_on(material.analysis, "gains", outcome.benchmark)
     told = sentences if outcome.main and method == ALL_METHODS else ()
-    found = told or (_tally(known), f"{counted(missing.height, 'cell')} without a gain.")
+    lacking = (f"{counted(missing.height, 'cell')} without a gain.",) if missing.height else ()
+    found = told or (_tally(known), *lacking)
     return Variant(label, gain_map(known, missing, places, outcome.shown_unit), found, outcome.detail)
 
 
