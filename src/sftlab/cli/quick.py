@@ -40,7 +40,7 @@ def quick(  # noqa: PLR0913 - each is an option of the command line
         list[str] | None,
         typer.Option(
             metavar="[FILE=]NAME,NAME,...",
-            help="names of the columns of files without a header line, of all or of one FILE; may be repeated",
+            help="names of the columns of files without a header line, of all csv and tsv files or of one FILE; may be repeated",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="what to call the study; made of the datasets' if not given")] = None,
@@ -102,13 +102,17 @@ def _check_folder(benchmarks_dir: Path | None) -> None:
 
 
 def _columns_by_file(texts: list[str], files: list[Path]) -> dict[Path, tuple[str, ...]]:
-    """The column names of each file that has some: `a,b` is for all files, `FILE=a,b` for one."""
+    """The column names of each file that has some: `a,b` is for all csv and tsv files, `FILE=a,b` for one."""
+    from sftlab.data.formats import DELIMITED
+    from sftlab.data.formats.source import unpacked_suffix
     from sftlab.errors import StudyError
 
     found: dict[Path, tuple[str, ...]] = {}
     for text in sorted(texts, key=lambda text: "=" in text):
         of, separator, listed = text.rpartition("=")
-        named = [file for file in files if of in {str(file), file.name}] if separator else files
+        named = [file for file in files if of in {str(file), file.name}]
+        if not separator:
+            named = [file for file in files if unpacked_suffix(str(file)) in DELIMITED] or files
         if not named:
             raise StudyError(f"--columns: {of!r} is none of the --data files {', '.join(map(str, files))}")
         names = tuple(name.strip() for name in listed.split(","))
