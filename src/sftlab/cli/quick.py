@@ -40,7 +40,7 @@ def quick(  # noqa: PLR0913 - each is an option of the command line
         list[str] | None,
         typer.Option(
             metavar="[FILE=]NAME,NAME,...",
-            help="names of the columns of files without a header line, of all csv and tsv files or of one FILE; may be repeated",
+            help="column names where there is no header line, of all csv and tsv files or of one FILE; may be repeated",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="what to call the study; made of the datasets' if not given")] = None,
