@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
 SCORE_BATCH_TOKENS = {"cpu": 8192, "cuda": 131072}
 REPORT_SECONDS = 0.5
+SMALL_BASES_BYTES = 2**28
+"""Bases stay in a CPU's memory as long as those that are there take less, with the copies they are reset from."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Workplace:
         self.setup = setup
         self.store = Store(setup.store_root)
         self.tell = tell
-        self._loaded: LoadedBase | None = None
-        self._loaded_as: tuple[str, Precision] | None = None
+        self._loaded: dict[tuple[str, Precision], LoadedBase] = {}
+        self._current: tuple[str, Precision] | None = None
         self._verified: set[str] = set()
         self._tokens = 0
         self._told_at = 0.0
@@ -69,9 +71,12 @@ class Workplace:
             self._tokens, self._told_at = 0, now
 
     def model(self, base: BaseCell, precision: Precision) -> "LoadedBase":
-        """The base, loaded now or before; its files are hashed again before the first use."""
+        """The base, loaded now or before; its files are hashed again before the first use.
+
+        Small bases stay in memory together, for work goes from one to the next and back.
+        """
         wanted = (base.digest, precision)
-        if self._loaded is None or self._loaded_as != wanted:
+        if wanted not in self._loaded:
             import torch
 
             from sftlab.lm.base import load_base
@@ -79,12 +84,13 @@ class Workplace:
 
             if self.setup.device.kind == "cpu":
                 torch.set_num_threads(1)
-            self.forget_model()
+            self._make_room()
             self._verify_base(base)
             loaded = load_base(base.base, device=self.setup.device.torch_name, precision=precision)
             loaded.kernel = fastest_kernel(loaded, machine=self.setup.device.name, cache=kernel_cache())
-            self._loaded, self._loaded_as = loaded, wanted
-        return self._loaded
+            self._loaded[wanted] = loaded
+        self._current = wanted
+        return self._loaded[wanted]
 
     def model_at(self, job: Job, epoch: int, precision: Precision) -> "LoadedBase":
         """The job's model with the weights of an epoch, as they are on disk; epoch 0 is the base."""
@@ -114,8 +120,18 @@ class Workplace:
             raise ModelError(f"the base {base.base.name} was changed after this run was planned: run again")
 
     def forget_model(self) -> None:
-        """Let go of the base in memory, whose state is no longer known or wanted."""
-        self._loaded = self._loaded_as = None
+        """Let go of the base that was used last, whose state is no longer known."""
+        if self._current is not None and self._loaded.pop(self._current, None) is not None:
+            self._free_memory()
+
+    def _make_room(self) -> None:
+        """Let go of all bases in memory where another might be too much."""
+        room = SMALL_BASES_BYTES if self.setup.device.kind == "cpu" else 0
+        if self._loaded and sum(loaded.num_bytes for loaded in self._loaded.values()) >= room:
+            self._loaded.clear()
+            self._free_memory()
+
+    def _free_memory(self) -> None:
         gc.collect()
         if self.setup.device.kind == "cuda":
             import torch

@@ -42,7 +42,7 @@ class LoraLayer(nn.Module):
         """The module's output plus the low-rank one: a forward hook."""
         x = functional.dropout(inputs[0], self.dropout, module.training)
         low = functional.linear(functional.linear(x, self.a.to(x.dtype)), self.b.to(x.dtype))
-        return output + low * self.scale
+        return torch.add(output, low, alpha=self.scale)
 
     def delta(self) -> Tensor:
         """What the path adds to the module's weight, in float32 and in the weight's own layout."""

@@ -60,6 +60,11 @@ class LoadedBase:
         """Every weight by name, tied ones once."""
         return dict(self.model.named_parameters())
 
+    @property
+    def num_bytes(self) -> int:
+        """What the weights and their untouched copy take."""
+        return 2 * sum(weight.nbytes for weight in self.pristine.values())
+
     def reset(self) -> None:
         """Give the model the base's weights again, in place, without adapters or gradients."""
         if self.adapter is not None:

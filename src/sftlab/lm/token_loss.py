@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -145,8 +146,17 @@ def _hidden(base: LoadedBase, ids: Tensor, arguments: Mapping[str, object]) -> T
 def has_plain_head(base: LoadedBase) -> bool:
     """Whether logits are the output embeddings applied to the last hidden state, without scaling or soft-capping.
 
-    Found by trying: both ways of computing the same logits must agree to the last bit.
+    Found by trying, once for each model: both ways of computing the same logits must agree to the last bit.
     """
+    if base.model not in _HAS_PLAIN_HEAD:
+        _HAS_PLAIN_HEAD[base.model] = _has_plain_head_in_trial(base)
+    return _HAS_PLAIN_HEAD[base.model]
+
+
+_HAS_PLAIN_HEAD: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
+
+
+def _has_plain_head_in_trial(base: LoadedBase) -> bool:
     model = base.model
     head = model.get_output_embeddings()
     if head is None or model.base_model is model:
