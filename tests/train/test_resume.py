@@ -12,6 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from sftlab.errors import TrainingError
+from sftlab.lm.kernel import Kernel
+from sftlab.lm.packed_attention import PACKED
+from sftlab.lm.product_attention import PRODUCTS
 from sftlab.study.methods import Lora
 from sftlab.train import session
 from tests.lm.models import load
@@ -131,6 +134,16 @@ def test_keeping_the_state_takes_a_small_share_of_the_time(bases, tmp_path, monk
     base = load(bases, "llama")
     train(base, spec(epochs=2), data(base, tmp_path), tmp_path, keep_seconds=0)
     assert len(kept) <= 4
+
+
+def test_what_dropout_draws_does_not_depend_on_the_measured_kernel(bases, tmp_path):
+    losses = []
+    for kernel in (Kernel(), Kernel(PRODUCTS, 0), Kernel(PACKED)):
+        base = load(bases, "llama")
+        base.kernel = kernel
+        trained = train(base, spec(method=DROPOUT), data(base, tmp_path), tmp_path / str(kernel.attention))
+        losses.append(trained.rows["losses"]["loss"].to_list())
+    assert losses[0] == losses[1] == losses[2]
 
 
 def test_state_of_another_run_is_not_taken_up(bases, tmp_path):

@@ -46,7 +46,7 @@ def example_nats(base: LoadedBase, encoded: EncodedExamples, *, max_batch_tokens
     plain_head = has_plain_head(base)
 
     def predict(part: _Part) -> None:
-        batch = token_batch(encoded, part.numbers, base)
+        batch = token_batch(encoded, part.numbers, base, base.kernel)
         losses = token_losses(base, batch, plain_head=plain_head).double().cpu().numpy()
         rows = batch.examples.cpu().numpy()
         in_response = np.concatenate([_response_of_learned(encoded, number) for number in part.numbers])

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.encoding import EncodedExamples
+from sftlab.lm.kernel import Kernel
 from sftlab.lm.packed_attention import boundaries
 
 CHUNK_LOGITS = 2**27
@@ -40,9 +41,11 @@ class TokenBatch:
     arguments: Mapping[str, object] = field(default_factory=dict)
 
 
-def token_batch(encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.int64], base: LoadedBase) -> TokenBatch:
-    """The examples of these numbers on the base's device, in the layout of the base's kernel."""
-    return (packed_batch if base.kernel.packed else padded_batch)(encoded, numbers, base)
+def token_batch(
+    encoded: EncodedExamples, numbers: Sequence[int] | NDArray[np.int64], base: LoadedBase, kernel: Kernel
+) -> TokenBatch:
+    """The examples of these numbers on the base's device, in the kernel's layout."""
+    return (packed_batch if kernel.packed else padded_batch)(encoded, numbers, base)
 
 
 def synthetic_batch(base: LoadedBase, lengths: NDArray[np.int64], *, packed: bool) -> TokenBatch:

@@ -14,6 +14,7 @@ from sftlab.errors import TrainingError
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.chance import draws_at_random
 from sftlab.lm.encoding import EncodedExamples
+from sftlab.lm.kernel import Kernel
 from sftlab.lm.memory import free_memory, is_out_of_memory
 from sftlab.lm.token_loss import token_batch, token_losses
 
@@ -24,8 +25,8 @@ class GradientAccumulator:
     """Gradients of a batch, however many passes its examples need.
 
     When memory runs out the pass is halved, then activations are recomputed, at last the longest example of the batch
-    is left out, from then on and in every epoch; but for such an example the result stays what it was. `events` tells
-    what was done, in words.
+    is left out, from then on and in every epoch; but for such an example, and for what dropout draws, the result stays
+    what it was. `events` tells what was done, in words.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class GradientAccumulator:
         self._is_random = draws_at_random(base.model)
         if base.adapter is not None:
             self._is_random |= any(layer.dropout > 0 for layer in base.adapter.layers.values())
+        # What is dropped depends on the layout of the passes, so that the layout must not be measured on the machine.
+        self._kernel = Kernel() if self._is_random else base.kernel
 
     def recompute_activations(self) -> None:
         """Trade time for memory from now on."""
@@ -74,7 +77,7 @@ class GradientAccumulator:
                 )
             try:
                 with (
-                    self.base.kernel.attending(self.base.model),
+                    self._kernel.attending(self.base.model),
                     _seeded(seed, self.base.device, needed=self._is_random),
                 ):
                     return self._passes(fitting)
@@ -90,8 +93,8 @@ class GradientAccumulator:
         learned = self.encoded.learned_tokens[numbers]
         share = 1 / (len(numbers) * learned) if self._reduction == "sequence" else None
         total = torch.zeros((), device=self.base.device)
-        for group in self.base.kernel.groups(self.encoded.lengths[numbers], self.micro_tokens):
-            batch = token_batch(self.encoded, numbers[group], self.base)
+        for group in self._kernel.groups(self.encoded.lengths[numbers], self.micro_tokens):
+            batch = token_batch(self.encoded, numbers[group], self.base, self._kernel)
             losses = token_losses(self.base, batch, plain_head=self._plain_head)
             if share is None:
                 loss = losses.sum() / int(learned.sum())
