@@ -10,7 +10,7 @@ import polars as pl
 
 from sftlab.pocket.files import PocketDesign, write_pocket_study
 
-PROVENANCE = {"wall_seconds", "device", "peak_memory_bytes", "path"}
+PROVENANCE = {"wall_seconds", "device", "peak_memory_bytes", "path", "kernel"}
 SMALL = PocketDesign(
     bases=("llama-facts", "neox-skills"), datasets=("facts", "arithmetic"), samples=32, epochs=2, items=12
 )

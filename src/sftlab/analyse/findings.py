@@ -21,7 +21,7 @@ def rows_of(frame: pl.DataFrame, **wanted: object) -> list[Row]:
 
 
 def gains_findings(gains: pl.DataFrame) -> Iterator[Finding]:
-    """How many base x dataset cells moved, benchmark by benchmark, and the largest gain."""
+    """How many base x dataset cells moved, benchmark by benchmark, and the largest gain, if there was any."""
     for benchmark, rows in _by_benchmark(rows_of(gains, main=True, method=ALL_METHODS)):
         done = [row for row in rows if row["gain"] is not None]
         missing = [row["status"] for row in rows if row["gain"] is None]
@@ -31,11 +31,16 @@ def gains_findings(gains: pl.DataFrame) -> Iterator[Finding]:
         best = max(done, key=lambda row: row["gain"])
         text = (
             f"On {benchmark}, of {counted(len(done), 'base x dataset cell')} {up} surely gained and {down} surely lost "
-            f"({len(done) - up - down} cannot be told; of these bases, corrected over the grid); the largest gain is "
-            f"{best['dataset']} on {best['base']}: {amount(best['gain'], best['unit'])} "
-            f"{interval(best, best['unit'])}, n = {counted(best['items'], 'item')}"
+            f"({len(done) - up - down} cannot be told; of these bases, corrected over the grid); "
         )
-        text += f", likely too high as it is the largest of {len(done)}." if len(done) > 1 else "."
+        if best["gain"] > 0:
+            text += (
+                f"the largest gain is {best['dataset']} on {best['base']}: {amount(best['gain'], best['unit'])} "
+                f"{interval(best, best['unit'])}, n = {counted(best['items'], 'item')}"
+            )
+            text += f", likely too high as it is the largest of {len(done)}." if len(done) > 1 else "."
+        else:
+            text += "none gained."
         if missing:
             text += f" {_without_gain(missing)}"
         name = f"gain of {best['base']} from {best['dataset']} on {benchmark}"

@@ -1,6 +1,7 @@
 """Tables of runs: `runs`, `checkpoints`, `losses`, `validation`, `layers`."""
 
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 import polars as pl
 from scipy import stats
@@ -53,7 +54,13 @@ def _run_row(cell: RunCell, store: Store, chosen: bool | None) -> dict[str, obje
         "status": status.status,
         "reason": status.reason,
         **{name: result.get(name) for name in (*TRAINED, *COUNTED)},
+        "reduction": spec.method.reduction,
+        "weight_decay": spec.method.weight_decay,
+        "decay": spec.method.decay if spec.method.weight_decay > 0 else None,
+        "out_of_memory": result.get("unfit"),
+        "events": "; ".join(cast("list[str]", result.get("events", []))) or None,
         "device": record.provenance.get("device") if record else None,
+        "kernel": record.provenance.get("kernel") if record else None,
         "chosen": chosen,
         "scored_epoch": scored_epoch(cell, store),
         "identity": cell.identity,

@@ -39,6 +39,12 @@ RUNS: Schema = {
     "identity": TEXT,
     "fixed_steps": COUNT,
     "scored_epoch": COUNT,
+    "reduction": TEXT,
+    "weight_decay": REAL,
+    "decay": TEXT,
+    "out_of_memory": COUNT,
+    "events": TEXT,
+    "kernel": TEXT,
 }
 CHECKPOINTS: Schema = {
     "checkpoint": TEXT,

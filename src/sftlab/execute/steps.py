@@ -59,7 +59,8 @@ def train(place: Workplace, job: Job, task: Task) -> Record:
     )
     trained = train_run(loaded, spec, data, files=files, control=control)
     shutil.rmtree(files.working, ignore_errors=True)
-    return Record(cell.identity, "train", facts, trained.result, trained.rows, _provenance(place, start))
+    provenance = {**_provenance(place, start), "kernel": loaded.kernel.about}
+    return Record(cell.identity, "train", facts, trained.result, trained.rows, provenance)
 
 
 def _run_facts(cell: RunCell, job: Job) -> dict[str, object]:

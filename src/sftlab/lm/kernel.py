@@ -28,6 +28,11 @@ class Kernel:
         """Whether examples lie one behind another in a single row, with no padding."""
         return self.attention == PACKED
 
+    @property
+    def about(self) -> str:
+        """The kernel in words."""
+        return f"{self.attention or 'attention of the model'}, a pass costs {self.pass_tokens} tokens"
+
     def groups(self, lengths: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
         """Places of the examples of each pass, longest first; a pass holds `max_tokens` at most, or one example.
 
