@@ -43,7 +43,7 @@ def kill_everything(process: subprocess.Popen[str]) -> None:
 
 
 def check_tables_after_kills(study: Path, *, kills: int, seed: int) -> None:
-    """Run a study undisturbed, and again killed at random moments; the tables are equal."""
+    """Run a study undisturbed, and again killed at random moments and at last with one worker: the tables are equal."""
     undisturbed, disturbed = study.parent / "undisturbed", study.parent / "disturbed"
     sftlab("run", study, "--store", undisturbed)
     chance = random.Random(seed)
@@ -52,7 +52,7 @@ def check_tables_after_kills(study: Path, *, kills: int, seed: int) -> None:
         wait_for_records(disturbed, process)
         time.sleep(chance.uniform(0.5, 20 if kills > 1 else 6))
         kill_everything(process)
-    sftlab("run", study, "--store", disturbed)
+    sftlab("run", study, "--store", disturbed, "--workers", "1")
     assert_equal_tables(study, undisturbed, disturbed)
 
 
