@@ -4,7 +4,7 @@ import pytest
 
 from sftlab.errors import StudyError
 from sftlab.study.declaration import Precision, Study
-from sftlab.study.expansion import expand
+from sftlab.study.expansion import expand, one_epoch_runs
 
 FLOAT32 = Precision()
 
@@ -59,6 +59,46 @@ def test_same_explicit_run_twice_is_refused() -> None:
     one = {"base": "a", "dataset": "y", "method": "full", "samples": 7, "epochs": 1}
     with pytest.raises(StudyError, match="declared twice"):
         expand(study(runs=[one, one]), default_precision=FLOAT32)
+
+
+def test_block_of_runs_is_the_product_of_its_lists() -> None:
+    methods = {"full": {"batch_size": 4}, "lora": {"adapter": "lora", "batch_size": 4}}
+    block = {
+        "base": ["a", "b"],
+        "dataset": ["x", "y", "z"],
+        "method": ["full", "lora"],
+        "samples": [5, 10],
+        "epochs": [1, 2],
+        "schedule": ["constant", "cosine"],
+        "seed": [0, 1],
+    }
+    runs = expand(study(methods=methods, runs=[block]), default_precision=FLOAT32)
+    assert len(runs) == len({run.run for run in runs}) == 2 * 3 * 2**5
+    assert {(run.base, run.dataset) for run in runs[:6]} == {(base, data) for base in "ab" for data in "xyz"}
+
+
+def test_leave_one_out_in_a_block_is_all_that_it_makes_or_the_one_that_is_named() -> None:
+    mixtures = {"without": "leave_one_out"}
+    block = {"base": "a", "dataset": "without", "method": "full", "samples": 7, "epochs": 1}
+    runs = expand(study(mixtures=mixtures, runs=[block]), default_precision=FLOAT32)
+    assert [run.dataset for run in runs] == ["without-x", "without-y", "without-z"]
+    (one,) = expand(study(mixtures=mixtures, runs=[{**block, "dataset": "without-y"}]), default_precision=FLOAT32)
+    assert [part.dataset for part in one.parts] == ["x", "z"]
+
+
+def test_scored_epochs_of_a_block_win_over_the_studys_and_bear_no_identity() -> None:
+    block = {"base": "a", "dataset": "x", "method": "full", "samples": 7, "epochs": 3}
+    blocks = [block, {**block, "dataset": "y", "score_epochs": "all"}]
+    last, every = expand(study(runs=blocks), default_precision=FLOAT32)
+    assert (last.score_epochs, every.score_epochs) == ("last", "all")
+    (also_every,) = expand(study(runs=[{**block, "score_epochs": "all"}]), default_precision=FLOAT32)
+    assert also_every.recipe == last.recipe
+
+
+def test_one_epoch_runs_of_unequal_length_are_one() -> None:
+    block = {"base": ["a", "b"], "dataset": "x", "method": "full", "samples": 7, "epochs": [2, 3]}
+    short = one_epoch_runs(study(runs=[block, {**block, "epochs": 5}]))
+    assert [(run.base, run.epochs) for run in short] == [(("a",), (1,)), (("b",), (1,))]
 
 
 def test_precision_of_the_study_wins_over_the_device() -> None:

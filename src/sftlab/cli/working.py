@@ -77,6 +77,7 @@ def smoke_study(opened: Opened, *, on: str, workers: int | None) -> "Outcome":
     """Try every cell with its longest examples, two steps and four items, in a store that is thrown away."""
     from sftlab.plan.resolve import resolve
     from sftlab.store import Store
+    from sftlab.study.expansion import one_epoch_runs
 
     evaluation = opened.study.evaluation
     benchmarks = tuple(ref.model_copy(update={"items": SMOKE_ITEMS}) for ref in evaluation.benchmarks)
@@ -85,7 +86,7 @@ def smoke_study(opened: Opened, *, on: str, workers: int | None) -> "Outcome":
             "evaluation": evaluation.model_copy(update={"benchmarks": benchmarks, "score_epochs": "last"}),
             "epochs": (1,),
             "steps": None,
-            "runs": opened.study.runs and tuple(run.model_copy(update={"epochs": 1}) for run in opened.study.runs),
+            "runs": opened.study.runs and one_epoch_runs(opened.study),
             "budget": None,
         }
     )

@@ -77,7 +77,7 @@ def settled(resolved: Resolved, store: Store) -> Resolved:
     for run in runs:
         if stand[run.spec.run].scored:
             last = epochs[run.spec.run] or run.spec.epochs
-            first = 1 if resolved.study.evaluation.score_epochs == "all" else last
+            first = 1 if run.spec.score_epochs == "all" else last
             models += [_Model(run, epoch, run.spec.run in undecided) for epoch in range(first, last + 1)]
     scores = tuple(_score_cells(resolved, models))
     return replace(resolved, cells=replace(resolved.cells, scores=scores, undecided=undecided))

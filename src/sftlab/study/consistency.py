@@ -26,7 +26,7 @@ class Inconsistency:
 
 def first_inconsistency(study: Study) -> Inconsistency | None:
     """The first impossible combination of a study, or None."""
-    checks = (_names, _mixtures, _methods, _length, _explicit_runs, _measures, _precision, _evaluation)
+    checks = (_names, _mixtures, _length, _run_blocks, _methods, _measures, _precision, _evaluation)
     return next((found for check in checks for found in check(study)), None)
 
 
@@ -90,11 +90,19 @@ def _methods(study: Study) -> Iterator[Inconsistency]:
                     ("methods", name, "layers"),
                     f"a band of depth is [low, high] with 0 <= low <= high <= 1, got [{low}, {high}]",
                 )
-        if max(method.batch_size) > max(study.samples):
+        most = max(_sample_sizes(study, name), default=max(method.batch_size))
+        if max(method.batch_size) > most:
             yield Inconsistency(
                 ("methods", name, "batch_size"),
-                f"a batch of {max(method.batch_size)} examples is more than all samples ({max(study.samples)})",
+                f"a batch of {max(method.batch_size)} examples is more than all samples ({most})",
             )
+
+
+def _sample_sizes(study: Study, method: str) -> tuple[int, ...]:
+    """Sample sizes that a method is trained on."""
+    if study.runs is None:
+        return study.samples
+    return tuple(samples for block in study.runs if method in block.method for samples in block.samples)
 
 
 def _length(study: Study) -> Iterator[Inconsistency]:
@@ -105,23 +113,35 @@ def _length(study: Study) -> Iterator[Inconsistency]:
     if study.checkpoints == "best":
         if study.validation == 0:
             yield Inconsistency(("checkpoints",), "`checkpoints: best` needs held-out examples, got `validation: 0`")
+        one_epoch = "`checkpoints: best` keeps and scores one epoch of each run, got `score_epochs: all`"
         if study.evaluation.score_epochs == "all":
-            yield Inconsistency(
-                ("evaluation", "score_epochs"),
-                "`checkpoints: best` keeps and scores one epoch of each run, got `score_epochs: all`",
-            )
+            yield Inconsistency(("evaluation", "score_epochs"), one_epoch)
+        for index, block in enumerate(study.runs or ()):
+            if block.score_epochs == "all":
+                yield Inconsistency(("runs", index, "score_epochs"), one_epoch)
 
 
-def _explicit_runs(study: Study) -> Iterator[Inconsistency]:
-    for index, run in enumerate(study.runs or ()):
-        legal_names: tuple[tuple[str, str, Iterable[str]], ...] = (
-            ("base", run.base, [base.name for base in study.bases]),
-            ("dataset", run.dataset, [*study.datasets, *study.mixtures]),
-            ("method", run.method, study.methods),
-        )
-        for field, got, legal in legal_names:
-            if got not in legal:
-                yield _unknown(("runs", index, field), field, got, legal)
+def _run_blocks(study: Study) -> Iterator[Inconsistency]:
+    legal_names: dict[str, Iterable[str]] = {
+        "base": [base.name for base in study.bases],
+        "dataset": study.data_names,
+        "method": study.methods,
+    }
+    if study.runs == ():
+        yield Inconsistency(("runs",), "`runs` needs at least one block, got none: remove it for the product of all")
+    for index, block in enumerate(study.runs or ()):
+        for field, legal in legal_names.items():
+            for place, got in enumerate(getattr(block, field)):
+                if got not in legal:
+                    yield _unknown(("runs", index, field, place), field, got, legal)
+        for name in block.method:
+            method = study.methods.get(name)
+            for what, listed in (("learning rate", "learning_rate"), ("batch size", "batch_size")):
+                if method is not None and len(getattr(method, listed)) != 1:
+                    sentence = (
+                        f"a run in `runs` has one {what}, and methods.{name} lists {len(getattr(method, listed))}"
+                    )
+                    yield Inconsistency(("methods", name, listed), sentence)
 
 
 def _measures(study: Study) -> Iterator[Inconsistency]:

@@ -25,6 +25,7 @@ Weight = Annotated[float, Field(gt=0.0)]
 Seed = Annotated[int, Field(ge=0)]
 SeedList = Annotated[tuple[Seed, ...], Field(min_length=1)]
 Schedule = Literal["constant", "cosine", "linear", "wsd"]
+ScoredEpochs = Literal["last", "all"]
 
 
 class BaseRef(Frozen):
@@ -173,21 +174,31 @@ class Evaluation(Frozen):
 
     benchmarks: tuple[BenchmarkRef, ...] = ()
     benchmarks_dir: str | None = None
-    score_epochs: Literal["last", "all"] = "last"
+    score_epochs: ScoredEpochs = "last"
     template: Literal["same", "plain"] | Template = "same"
     items: Literal["all"] | Count = "all"
 
 
-class ExplicitRun(Frozen):
-    """One run written out, beside or instead of the product of all factors."""
+NameList = Annotated[tuple[str, ...], BeforeValidator(one_or_many), Field(min_length=1)]
+CountList = Annotated[tuple[Count, ...], BeforeValidator(one_or_many), Field(min_length=1)]
+ScheduleList = Annotated[tuple[Schedule, ...], BeforeValidator(one_or_many), Field(min_length=1)]
 
-    base: str
-    dataset: str
-    method: str
-    samples: Count
-    epochs: Count
-    schedule: Schedule = "constant"
-    seed: Seed = 0
+
+class RunBlock(Frozen):
+    """Runs written out in place of the product of all factors: every field may list several, and all are multiplied.
+
+    `dataset` may name a leave-one-out mixture, which stands for all that it makes, or one of these. `score_epochs` says
+    which epochs of these runs are scored where that differs from the study's `evaluation`.
+    """
+
+    base: NameList
+    dataset: NameList
+    method: NameList
+    samples: CountList
+    epochs: CountList
+    schedule: ScheduleList = ("constant",)
+    seed: Annotated[SeedList, BeforeValidator(one_or_many)] = (0,)
+    score_epochs: ScoredEpochs | None = None
 
 
 class Budget(Frozen):
@@ -224,7 +235,7 @@ class Study(Frozen):
     loss_on: Literal["response", "all"] = "response"
     max_tokens: Count = 2048
     overflow: Literal["drop", "truncate"] = "truncate"
-    runs: tuple[ExplicitRun, ...] | None = None
+    runs: tuple[RunBlock, ...] | None = None
     evaluation: Evaluation = Evaluation()
     measures: tuple[str, ...] = tuple(MEASURES)
     budget: Budget | None = None
@@ -235,6 +246,16 @@ class Study(Frozen):
         if found is not None:
             raise PydanticCustomError("inconsistent", "{sentence}", {"sentence": found.sentence, "place": found.place})
         return self
+
+    @property
+    def data_names(self) -> dict[str, tuple[str, ...]]:
+        """What a run may be trained on, by each name for it: a leave-one-out mixture is one name for all it makes."""
+        names: dict[str, tuple[str, ...]] = {name: (name,) for name in (*self.datasets, *self.mixtures)}
+        for name, mixture in self.mixtures.items():
+            if mixture == "leave_one_out":
+                members = tuple(f"{name}-{left_out}" for left_out in self.datasets)
+                names |= {name: members, **{member: (member,) for member in members}}
+        return names
 
     @property
     def seed_triples(self) -> tuple[tuple[int, int, int], ...]:

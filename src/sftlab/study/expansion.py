@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from sftlab.errors import StudyError
-from sftlab.study.declaration import BaseRef, ExplicitRun, Precision, Schedule, Study
+from sftlab.study.declaration import BaseRef, Precision, RunBlock, Schedule, ScoredEpochs, Study
 from sftlab.study.methods import Method
 from sftlab.study.run import DataPart, RunSeeds, RunSpec
 
@@ -28,6 +28,7 @@ class _Factors:
     length: Length
     method_name: str
     method: Method
+    score_epochs: ScoredEpochs
 
 
 def expand(study: Study, *, default_precision: Precision) -> tuple[RunSpec, ...]:
@@ -38,7 +39,7 @@ def expand(study: Study, *, default_precision: Precision) -> tuple[RunSpec, ...]
     sources = data_sources(study)
     precision = study.precision or default_precision
     if study.runs is not None:
-        specs = [_explicit(study, run, sources, precision) for run in study.runs]
+        specs = [spec for block in study.runs for spec in _of_block(study, block, sources, precision)]
     else:
         specs = [
             _run(study, base, (name, parts), factors, precision)
@@ -51,6 +52,27 @@ def expand(study: Study, *, default_precision: Precision) -> tuple[RunSpec, ...]
             raise StudyError(f"the run {spec.run!r} is declared twice in `runs`: remove one")
         seen.add(spec.run)
     return tuple(specs)
+
+
+def one_epoch_runs(study: Study) -> tuple[RunBlock, ...]:
+    """The runs of a study's blocks, each for one epoch: those that differ in length alone become one."""
+    runs: dict[RunBlock, None] = {}
+    for block in study.runs or ():
+        for base, name, method in product(block.base, block.dataset, block.method):
+            for dataset, samples, schedule, seed in product(
+                study.data_names[name], block.samples, block.schedule, block.seed
+            ):
+                run = RunBlock(
+                    base=(base,),
+                    dataset=(dataset,),
+                    method=(method,),
+                    samples=(samples,),
+                    epochs=(1,),
+                    schedule=(schedule,),
+                    seed=(seed,),
+                )
+                runs[run] = None
+    return tuple(runs)
 
 
 def data_sources(study: Study) -> dict[str, tuple[DataPart, ...]]:
@@ -81,7 +103,7 @@ def _factors(study: Study) -> Iterator[_Factors]:
                 continue
             for rate, size in product(method.learning_rate, method.batch_size):
                 one = method.model_copy(update={"learning_rate": (rate,), "batch_size": (size,)})
-                yield _Factors(seeds, samples, schedule, length, name, one)
+                yield _Factors(seeds, samples, schedule, length, name, one, study.evaluation.score_epochs)
 
 
 def _lengths(study: Study) -> tuple[Length, ...]:
@@ -90,17 +112,18 @@ def _lengths(study: Study) -> tuple[Length, ...]:
     return tuple(Length(epochs=epochs) for epochs in study.epochs)
 
 
-def _explicit(
-    study: Study, run: ExplicitRun, sources: dict[str, tuple[DataPart, ...]], precision: Precision
-) -> RunSpec:
-    base = next(base for base in study.bases if base.name == run.base)
-    method = study.methods[run.method]
-    for name, listed in (("learning rate", method.learning_rate), ("batch size", method.batch_size)):
-        if len(listed) != 1:
-            raise StudyError(f"a run in `runs` has one {name}, and methods.{run.method} lists {len(listed)}")
-    seeds = RunSeeds(sample=run.seed, order=run.seed, init=run.seed)
-    factors = _Factors(seeds, run.samples, run.schedule, Length(epochs=run.epochs), run.method, method)
-    return _run(study, base, (run.dataset, sources[run.dataset]), factors, precision)
+def _of_block(
+    study: Study, block: RunBlock, sources: dict[str, tuple[DataPart, ...]], precision: Precision
+) -> Iterator[RunSpec]:
+    bases = {base.name: base for base in study.bases}
+    datasets = [member for name in block.dataset for member in study.data_names[name]]
+    levels = product(block.seed, block.samples, block.schedule, block.epochs, block.method)
+    for seed, samples, schedule, epochs, name in levels:
+        seeds = RunSeeds(sample=seed, order=seed, init=seed)
+        scored = block.score_epochs or study.evaluation.score_epochs
+        factors = _Factors(seeds, samples, schedule, Length(epochs=epochs), name, study.methods[name], scored)
+        for base, dataset in product(block.base, datasets):
+            yield _run(study, bases[base], (dataset, sources[dataset]), factors, precision)
 
 
 def _run(
@@ -127,6 +150,7 @@ def _run(
         loss_on=study.loss_on,
         max_tokens=study.max_tokens,
         overflow=study.overflow,
+        score_epochs=factors.score_epochs,
     )
 
 

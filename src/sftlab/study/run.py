@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from sftlab.study.declaration import Frozen, Precision, Schedule, Template
+from sftlab.study.declaration import Frozen, Precision, Schedule, ScoredEpochs, Template
 from sftlab.study.methods import Method
 
 
@@ -28,7 +28,7 @@ class RunSpec(Frozen):
     `method.learning_rate` and `method.batch_size` hold exactly one value. `steps` is the number of optimizer steps
     where the study gives that in place of epochs; `epochs` is then the epoch in which they end. `samples` is the number
     of training examples, `validation` the share (below 1) or number (from 1) of examples of each dataset that are held
-    out.
+    out. Which epochs are scored is no part of what is trained.
     """
 
     run: str
@@ -50,6 +50,7 @@ class RunSpec(Frozen):
     loss_on: Literal["response", "all"]
     max_tokens: int
     overflow: Literal["drop", "truncate"]
+    score_epochs: ScoredEpochs = "last"
 
     @property
     def learning_rate(self) -> float:
@@ -70,7 +71,7 @@ class RunSpec(Frozen):
     def recipe(self) -> dict[str, object]:
         """Everything of the run that bears on its result but is not content of files: part of its identity."""
         unset = [name for name in ("steps", "decay_steps") if getattr(self, name) is None]
-        left_out = {"run", "base", "dataset", "method_name", "parts", *unset}
+        left_out = {"run", "base", "dataset", "method_name", "parts", "score_epochs", *unset}
         method = {
             **self.method.model_dump(exclude={"select", "gradient_checkpointing"}),
             "batch_size": self.batch_size,

@@ -10,6 +10,9 @@ import yaml
 from sftlab.errors import StudyError
 
 Place = tuple[str | int, ...]
+MERGE_TAG = "tag:yaml.org,2002:merge"
+MOST_PLACES = 1_000_000
+"""Anchors used over and over make a short file a huge one."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -26,6 +29,8 @@ _Loader.add_implicit_resolver(
 def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
     seen: dict[object, int] = {}
     for key_node, _ in node.value:
+        if key_node.tag == MERGE_TAG:
+            continue
         key = loader.construct_object(key_node, deep=True)
         line = key_node.start_mark.line + 1
         if not isinstance(key, str):
@@ -79,6 +84,8 @@ def read_yaml(text: str, *, name: str) -> YamlTree:
 
 
 def _note_lines(node: yaml.Node, place: Place, lines: dict[Place, int]) -> None:
+    if len(lines) > MOST_PLACES:
+        raise StudyError(f"line {node.start_mark.line + 1}: anchors multiply to more than {MOST_PLACES:,} values")
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:
             inner = (*place, str(key_node.value))
