@@ -8,6 +8,7 @@ from sftlab.cli.analyse import analyse
 from sftlab.cli.data import data
 from sftlab.cli.demo import demo
 from sftlab.cli.doctor import doctor
+from sftlab.cli.export import export
 from sftlab.cli.init import init
 from sftlab.cli.plan import plan
 from sftlab.cli.quick import quick
@@ -18,7 +19,7 @@ from sftlab.cli.status import status
 from sftlab.cli.table import table
 from sftlab.errors import SftlabError
 
-VERBS = (demo, quick, init, plan, run, status, table, sql, analyse, report, data, doctor)
+VERBS = (demo, quick, init, plan, run, status, table, sql, analyse, report, export, data, doctor)
 
 app = typer.Typer(
     name="sftlab",

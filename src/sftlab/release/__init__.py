@@ -1,0 +1,1 @@
+"""What leaves a study: models to serve, and training curves for other trackers."""
