@@ -105,12 +105,25 @@ def test_only_examples_that_alone_do_not_fit_are_left_out(allocator, bases, tmp_
     assert cramped.rows["losses"].height == 12
 
 
-def test_step_of_which_nothing_fits_ends_the_run_in_one_sentence(allocator, bases, tmp_path, monkeypatch):
+def test_step_of_which_nothing_fits_is_passed_over(allocator, bases, tmp_path, monkeypatch):
     base = load(bases, "llama")
-    given = data(base, tmp_path)
+    given = data(base, tmp_path, count=12)
+    longest = int(given.train.lengths.max())
+    _limit_forward(allocator, monkeypatch, longest - 1)
+    one_by_one = FULL.model_copy(update={"batch_size": (1,)})
+    cramped = train(base, spec(method=one_by_one, samples=12), given, tmp_path)
+    left_out = int((given.train.lengths == longest).sum())
+    assert cramped.result["unfit"] == left_out
+    assert cramped.rows["losses"].height == 2 * (12 - left_out)
+    assert cramped.result["steps"] == 24
+
+
+def test_run_of_which_nothing_fits_ends_in_one_sentence(allocator, bases, tmp_path, monkeypatch):
+    base = load(bases, "llama")
+    given = data(base, tmp_path, count=12)
     _limit_forward(allocator, monkeypatch, 3)
-    with pytest.raises(TrainingError, match="no example of step 1 fits into memory beside llama"):
-        train(base, spec(), given, tmp_path)
+    with pytest.raises(TrainingError, match="no example fits into memory beside llama, not even one of"):
+        train(base, spec(samples=12), given, tmp_path)
     assert not base.model.is_gradient_checkpointing
     for name, weight in base.weights().items():
         assert torch.equal(weight, base.pristine[name])

@@ -61,20 +61,15 @@ class GradientAccumulator:
         """The examples of a batch without those that were left out."""
         return numbers[~np.isin(numbers, list(self.unfit))] if self.unfit else numbers
 
-    def accumulate(self, numbers: NDArray[np.int64], parameters: list[nn.Parameter], *, step: int, seed: int) -> Tensor:
-        """Leave the batch's gradients on the parameters and return its mean loss.
+    def accumulate(
+        self, numbers: NDArray[np.int64], parameters: list[nn.Parameter], *, step: int, seed: int
+    ) -> Tensor | None:
+        """Leave the batch's gradients on the parameters and return its mean loss, None where no example of it fits.
 
         The mean is over learned tokens, or over examples of their own means, as the reduction says. Raises
-        TrainingError where no example of the batch fits into memory.
+        TrainingError where no example at all fits into memory.
         """
-        while True:
-            fitting = self.fitting(numbers)
-            if len(fitting) == 0:
-                longest = int(self.encoded.lengths[numbers].max())
-                raise TrainingError(
-                    f"no example of step {step} fits into memory beside {self.base.name} (the longest has {longest} "
-                    "tokens): lower `max_tokens`"
-                )
+        while len(fitting := self.fitting(numbers)) > 0:
             try:
                 with (
                     self._kernel.attending(self.base.model),
@@ -88,6 +83,13 @@ class GradientAccumulator:
             for parameter in parameters:
                 parameter.grad = None
             free_memory()
+        if len(self.unfit) == len(self.encoded):
+            shortest = int(self.encoded.lengths.min())
+            raise TrainingError(
+                f"no example fits into memory beside {self.base.name}, not even one of {shortest} tokens: "
+                "take a smaller base, or lora"
+            )
+        return None
 
     def _passes(self, numbers: NDArray[np.int64]) -> Tensor:
         learned = self.encoded.learned_tokens[numbers]

@@ -164,6 +164,8 @@ class Session:
             group["lr"] = rate
         seed = dropout_seed(self.spec.seeds.order, step)
         loss = self._accumulator.accumulate(numbers, self._parameters, step=step, seed=seed)
+        if loss is None:
+            return
         numbers = self._accumulator.fitting(numbers)
         # transformers' Trainer, too, clips the gradient of the whole step, once.
         norm = clip_gradients(self._parameters, self.spec.method.max_grad_norm)
