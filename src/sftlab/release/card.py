@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 
 import polars as pl
 import yaml
@@ -62,7 +63,7 @@ def _header(study: Study, chosen: Chosen, *, adapter: bool) -> str:
     facts: dict[str, object] = {
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-generation",
-        "base_model": base.model,
+        **({} if Path(base.model).is_dir() else {"base_model": base.model}),
         **({"datasets": hub_data} if hub_data else {}),
         "tags": ["sftlab", "sft", *(["lora"] if chosen.run.spec.method.adapter == "lora" else [])],
     }
