@@ -10,7 +10,13 @@ from sftlab.report.figures.gains import Places, gain_forest, gain_map
 from sftlab.report.figures.layers import change_by_depth, correlation_by_depth
 from sftlab.report.figures.methods import difference_forest, paired_gains
 from sftlab.report.figures.properties import correlation_forest, property_scatter
-from sftlab.report.figures.training import loss_curves, thinned_losses, validation_curves
+from sftlab.report.figures.training import (
+    learning_rate_curves,
+    loss_curves,
+    points_a_run,
+    thinned_losses,
+    validation_curves,
+)
 from sftlab.report.palette import Palette
 
 from .synthetic import synthetic_tables
@@ -204,18 +210,54 @@ def test_thinned_losses_keep_the_mean_and_the_last_step():
     assert thinned.filter(pl.col("run") == "s")["loss"].to_list() == [3.0, 2.0, 1.0]
 
 
-def test_training_curves_draw_each_run_once_and_name_each_recipe_once():
+def test_training_curves_draw_each_run_faint_and_smoothed_and_name_each_recipe_once():
     tables = synthetic_tables()
     runs = tables["runs"].filter(base="olmo-1b")
     palette = Palette(bases=("olmo-1b",), datasets=("alpaca", "gsm8k", "dolly", "code"), methods=("full", "lora"))
     figure = accepted(loss_curves(thinned_losses(tables["losses"]), runs, palette))
-    assert len(figure.data) == 16
+    assert len(figure.data) == 32
     assert sum(trace.showlegend for trace in figure.data) == 8
-    run = runs["run"][0]
-    assert list(figure.data[0].y) == tables["losses"].filter(run=run)["loss"].to_list()
+    raw = tables["losses"].filter(run=runs["run"][0])["loss"].to_list()
+    faint, clear = figure.data[0], figure.data[16]
+    assert list(faint.y) == pytest.approx(raw, rel=1e-5)
+    assert faint.opacity < clear.opacity
+    assert clear.y[50] == pytest.approx(sum(raw[45:56]) / 11, rel=1e-5)
     validation = accepted(validation_curves(tables["validation"], runs, palette))
-    assert list(validation.data[0].y) == tables["validation"].filter(run=run)["bits_per_byte"].to_list()
+    held_out = tables["validation"].filter(run=runs["run"][0])["bits_per_byte"].to_list()
+    assert list(validation.data[0].y) == pytest.approx(held_out, rel=1e-5)
     assert list(validation.data[0].x) == [0, 1, 2, 3]
+
+
+def many_runs(count, steps=300):
+    runs = pl.DataFrame({"run": [f"r{n}" for n in range(count)], "base": "a", "dataset": "x", "method": "full"})
+    rates = [1e-3 * (1 + run % 2) for run in range(count) for _ in range(steps)]
+    losses = pl.DataFrame(
+        {
+            "run": [f"r{run}" for run in range(count) for _ in range(steps)],
+            "step": list(range(1, steps + 1)) * count,
+            "loss": [float(run) for run in range(count) for _ in range(steps)],
+            "learning_rate": rates,
+        }
+    )
+    return runs, losses
+
+
+def test_a_thousand_runs_are_a_median_over_a_thicket_of_bounded_size():
+    runs, losses = many_runs(1001)
+    figure = accepted(loss_curves(thinned_losses(losses, points_a_run(1001)), runs, PALETTE))
+    thicket, median = figure.data
+    assert len(thicket.x) <= 1001 * 25
+    assert set(median.y) == {500.0}
+    assert median.text == "median of 1,001 runs: x \u00b7 full"
+    assert list(thicket.y).count(None) == 1001
+
+
+def test_each_course_of_the_learning_rate_is_drawn_once():
+    runs, losses = many_runs(10)
+    figure = accepted(learning_rate_curves(losses, runs, PALETTE))
+    assert [trace.y[0] for trace in figure.data] == [1e-3, 2e-3]
+    assert [trace.text for trace in figure.data] == ["full: 5 runs, for example r0", "full: 5 runs, for example r1"]
+    assert all(trace.x[-1] == 300 and len(trace.x) <= 151 for trace in figure.data)
 
 
 def test_names_with_markup_are_shown_as_text_in_figures():

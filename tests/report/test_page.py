@@ -13,7 +13,7 @@ from sftlab.analyse.effects import Finding
 from sftlab.report.context import ReportContext
 from sftlab.report.page import render, write_report
 
-from .synthetic import BASES, BENCHMARKS, DATASETS, synthetic_tables
+from .synthetic import BASES, BENCHMARKS, DATASETS, METHODS, synthetic_tables
 from .synthetic_analysis import empty_analysis, synthetic_analysis
 
 CONTEXT = ReportContext(
@@ -217,7 +217,7 @@ def test_half_done_study_draws_what_is_there(tables):
     half = {name: frame for name, frame in tables.items() if name in ("runs", "losses")}
     finding = Finding("data", "Nothing has been scored yet.")
     page = Page(render(empty_analysis(findings=(finding,)), half, CONTEXT))
-    assert len(page.figures) == len(BASES)
+    assert len(page.figures) == 1 + len(BASES) + len(DATASETS) + len(METHODS)
     assert "Nothing has been scored yet." in page.text
 
 

@@ -1,46 +1,99 @@
-"""What training looked like: loss by step, held-out loss by epoch."""
+"""What training looked like: loss and learning rate by step, held-out loss by epoch."""
+
+from collections.abc import Callable
 
 import polars as pl
 
-from sftlab.report.blocks import Block, Panel, Prose, Section, Variant
-from sftlab.report.figures.training import POINTS_A_RUN, loss_curves, thinned_losses, validation_curves
+from sftlab.report.blocks import Block, Figure, Panel, Prose, Section, Variant
+from sftlab.report.figures.training import (
+    learning_rate_courses,
+    learning_rate_curves,
+    loss_curves,
+    points_a_run,
+    thinned_losses,
+    validation_curves,
+)
 from sftlab.report.sections.material import Material
 from sftlab.report.text import counted, number
 
+FACTORS = ("base", "dataset", "method")
+
 
 def losses(material: Material) -> Section:
-    """Training and validation curves of every run that has begun, by base."""
+    """Training, learning-rate and validation curves of every run that has begun, overlaid by base, dataset, method."""
     runs = material.table("runs")
+    recorded, validation = material.table("losses"), material.table("validation")
     blocks: list[Block] = []
-    recorded = material.table("losses")
     if recorded.is_empty() or runs.is_empty():
         blocks.append(Prose(("No run has recorded a training loss yet.",)))
     else:
-        drawn = thinned_losses(recorded)
-        variants = tuple(
-            Variant(base, loss_curves(drawn, of_base, material.palette), (_loss_found(recorded, of_base),))
-            for base, of_base in _by_base(runs, recorded)
-        )
-        note = f"Runs of more than {POINTS_A_RUN} steps are drawn as means of consecutive steps."
-        blocks.append(Panel("losses", "Training loss", "Base", variants, note=note))
-    validation = material.table("validation")
+        blocks += [_loss_panel(material, runs, recorded), *_rate_panels(material, runs, recorded)]
     if not (validation.is_empty() or runs.is_empty()):
-        variants = tuple(
-            Variant(
-                base,
-                validation_curves(validation, of_base, material.palette),
-                (_validation_found(validation, of_base),),
-            )
-            for base, of_base in _by_base(runs, validation)
+        variants = _variants(
+            _selections(runs, validation),
+            lambda of: validation_curves(validation, of, material.palette),
+            lambda of: _validation_found(validation, of),
         )
         note = "Held-out examples are those of each run's own dataset: compare slopes, not heights, across datasets."
-        blocks.append(Panel("validation", "Held-out loss by epoch", "Base", variants, note=note))
-    return Section("losses", "Loss curves", "Did the runs learn, and did they learn for too long?", tuple(blocks))
+        blocks.append(Panel("validation", "Held-out loss by epoch", "Runs", variants, note=note))
+    return Section("losses", "Training", "Did the runs learn, and did they learn for too long?", tuple(blocks))
 
 
-def _by_base(runs: pl.DataFrame, points: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+def _loss_panel(material: Material, runs: pl.DataFrame, recorded: pl.DataFrame) -> Panel:
+    selections = _selections(runs, recorded)
+
+    def drawn(of: pl.DataFrame) -> Figure:
+        kept = recorded.filter(pl.col("run").is_in(of["run"].to_list()))
+        return loss_curves(thinned_losses(kept, points_a_run(of.height)), of, material.palette)
+
+    variants = _variants(selections, drawn, lambda of: _loss_found(recorded, of))
+    note = (
+        "Clear: mean over a tenth of the run around each point (of many runs, their median by step). Faint: the loss "
+        "itself, of long runs as means of consecutive steps."
+    )
+    return Panel("losses", "Training loss", "Runs", variants, note=note)
+
+
+def _rate_panels(material: Material, runs: pl.DataFrame, recorded: pl.DataFrame) -> list[Panel]:
+    if "learning_rate" not in recorded.columns or recorded["learning_rate"].null_count() == recorded.height:
+        return []
+    variants = _variants(
+        _selections(runs, recorded, factors=("method",)),
+        lambda of: learning_rate_curves(recorded, of, material.palette),
+        lambda of: _rates_found(recorded, of),
+    )
+    return [Panel("learning-rates", "Learning rate", "Runs", variants)]
+
+
+Selection = tuple[str, pl.DataFrame]
+
+
+def _selections(runs: pl.DataFrame, points: pl.DataFrame, *, factors: tuple[str, ...] = FACTORS) -> list[Selection]:
+    """All runs with points, then those of each level of every factor that has several."""
     with_points = runs.filter(pl.col("run").is_in(points["run"].unique().to_list()))
-    return [(str(key[0]), rows) for key, rows in with_points.group_by("base", maintain_order=True)]
+    found: list[Selection] = [("all", with_points)]
+    for factor in factors:
+        groups = list(with_points.group_by(factor, maintain_order=True))
+        if len(groups) > 1:
+            found += [(f"{factor} {level}", rows) for (level,), rows in groups]
+    return found
+
+
+def _variants(
+    selections: list[Selection], draw: Callable[[pl.DataFrame], Figure], found: Callable[[pl.DataFrame], str]
+) -> tuple[Variant, ...]:
+    return tuple(Variant(label, draw(of), (found(of),)) for label, of in selections)
+
+
+def _rates_found(recorded: pl.DataFrame, runs: pl.DataFrame) -> str:
+    courses = learning_rate_courses(recorded, runs)
+    peaks = [max(rate for _, rate in course.rates) for course in courses]
+    falling = sum(course.rates[-1][1] < max(rate for _, rate in course.rates) for course in courses)
+    many = sum(len(course.runs) for course in courses)
+    return (
+        f"{counted(many, 'run')} took {counted(len(courses), 'different course')} of the learning rate; peaks lie "
+        f"between {number(min(peaks))} and {number(max(peaks))}, and {falling} of {len(courses)} ended below the peak."
+    )
 
 
 def _loss_found(losses: pl.DataFrame, runs: pl.DataFrame) -> str:
