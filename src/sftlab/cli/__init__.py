@@ -17,9 +17,10 @@ from sftlab.cli.run import run
 from sftlab.cli.sql import sql
 from sftlab.cli.status import status
 from sftlab.cli.table import table
+from sftlab.cli.track import track
 from sftlab.errors import SftlabError
 
-VERBS = (demo, quick, init, plan, run, status, table, sql, analyse, report, export, data, doctor)
+VERBS = (demo, quick, init, plan, run, status, table, sql, analyse, report, export, track, data, doctor)
 
 app = typer.Typer(
     name="sftlab",

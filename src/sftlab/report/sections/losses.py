@@ -90,9 +90,11 @@ def _rates_found(recorded: pl.DataFrame, runs: pl.DataFrame) -> str:
     peaks = [max(rate for _, rate in course.rates) for course in courses]
     falling = sum(course.rates[-1][1] < max(rate for _, rate in course.rates) for course in courses)
     many = sum(len(course.runs) for course in courses)
+    low, high = number(min(peaks)), number(max(peaks))
+    between = f"all peak at {low}" if low == high else f"their peaks lie between {low} and {high}"
+    ended = "none ended below its peak" if falling == 0 else f"{falling} of them ended below the peak"
     return (
-        f"{counted(many, 'run')} took {counted(len(courses), 'different course')} of the learning rate; peaks lie "
-        f"between {number(min(peaks))} and {number(max(peaks))}, and {falling} of {len(courses)} ended below the peak."
+        f"{counted(many, 'run')} took {counted(len(courses), 'course')} of the learning rate: {between}, and {ended}."
     )
 
 
