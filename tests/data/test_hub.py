@@ -45,6 +45,11 @@ def test_hub_split_is_read_and_recognised(folder: Path, split, count):
     ]
 
 
+def test_hub_files_are_read_by_pattern(folder: Path):
+    ref = DatasetRef(hub=str(folder), files=("te*.jsonl",), split="train[:1]")
+    assert [example.turns[0].content for example in read_dataset(ref, name="near").examples] == ["test 0"]
+
+
 def test_hub_split_that_is_not_there_is_told(folder: Path):
     with pytest.raises(DataError, match=r"the dataset near \(.*\) could not be loaded: .*nowhere"):
         read_dataset(DatasetRef(hub=str(folder), split="nowhere"), name="near")

@@ -50,6 +50,12 @@ def test_dataset_digest_tells_formats_apart_that_read_the_same_bytes_differently
     assert jsonl == ndjson
 
 
+def test_files_of_a_hub_dataset_are_part_of_its_identity(tmp_path: Path) -> None:
+    contents = Contents(Store(tmp_path / "store"))
+    refs = [DatasetRef(hub="nobody/none", revision="0" * 40, files=files) for files in (None, ("a",), ("b",))]
+    assert len({contents.dataset(ref) for ref in refs}) == 3
+
+
 def test_base_digest_covers_generation_settings_and_trusted_code(tmp_path: Path) -> None:
     contents = Contents(Store(tmp_path / "store"))
     ref = base_folder(tmp_path / "base")
@@ -110,6 +116,22 @@ def test_hub_id_without_a_network_is_provisional(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(tmp_path / "store")], capture_output=True, text=True, check=True, env=closed
     )
     assert answer.stdout.startswith("64 base q: the hub could not be reached for 'nobody/none-here'")
+
+
+def test_silent_hub_is_asked_once(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from sftlab.benchmarks import sources; from sftlab.plan import hub\n"
+        "asked = []; ask = sources.urllib.request.urlopen\n"
+        "sources.urllib.request.urlopen = lambda *given, **named: asked.append(1) or ask(*given, **named)\n"
+        "from sftlab.study.declaration import BaseRef\n"
+        "reasons = [hub.pinned_model(BaseRef(name='q', model=f'nobody/none-{n}')).reason for n in range(5)]\n"
+        "print(len(asked), sum('could not be reached' in reason for reason in reasons))"
+    )
+    closed = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "cache")}
+    closed.pop("HF_HUB_OFFLINE", None)
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=closed)
+    assert answer.stdout.split() == ["1", "5"]
 
 
 @pytest.mark.parametrize(("config", "expected"), [("{}", "question_answer"), ('{"chat_template": "x"}', "chat")])

@@ -39,6 +39,11 @@ class GoldAnswers:
     scorers: tuple[Scorer, ...]
     limit: int | None
 
+    @property
+    def max_new_tokens(self) -> int:
+        """The longest answer that may be generated."""
+        return self.ref.max_new_tokens or MAX_NEW_TOKENS
+
     def identity(self, file_digest: Callable[[Path], str]) -> object:
         """What decides the items: the file's content, its kind, the columns asked for, the limit."""
         if not self.path.is_file():
@@ -50,7 +55,7 @@ class GoldAnswers:
             "known_columns": COLUMNS,
             "delimiter": DELIMITER,
             "limit": self.limit,
-            "max_new_tokens": self.ref.max_new_tokens or MAX_NEW_TOKENS,
+            "max_new_tokens": self.max_new_tokens,
         }
 
     def benchmark(self, name: str, digest: str) -> Benchmark:
@@ -77,7 +82,7 @@ class GoldAnswers:
             items=tuple(items),
             scorers=self.scorers,
             stops=("\n",),
-            max_new_tokens=self.ref.max_new_tokens or MAX_NEW_TOKENS,
+            max_new_tokens=self.max_new_tokens,
             read=short_answer_reader(DELIMITER),
             delimiter=DELIMITER,
             skipped=skipped,

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,14 +12,21 @@ from sftlab.benchmarks.definition import OutputType, TaskDefinition, read_task
 from sftlab.benchmarks.gold import gold_answers
 from sftlab.benchmarks.item import Benchmark, Scorer
 from sftlab.benchmarks.prompts import TaskWriter
-from sftlab.benchmarks.shipped import chosen_subjects, shipped_benchmarks, shipped_source, task_path
+from sftlab.benchmarks.shipped import SHIPPED, chosen_subjects, shipped_benchmarks, shipped_source, task_path
 from sftlab.benchmarks.sources import LocalSource, Source, task_source
 from sftlab.benchmarks.task import Task
 from sftlab.errors import BenchmarkError
 from sftlab.study.declaration import BenchmarkRef
 from sftlab.study.identity import digest
 
-__all__ = ["benchmark_digest", "load_benchmark", "reads_local_files", "shipped_benchmarks"]
+__all__ = [
+    "Outline",
+    "benchmark_digest",
+    "benchmark_outline",
+    "load_benchmark",
+    "reads_local_files",
+    "shipped_benchmarks",
+]
 
 DEFINITION_VERSION = 1
 MAX_NEW_TOKENS = 256
@@ -36,6 +44,11 @@ class Definition(Protocol):
     @property
     def scorers(self) -> tuple[Scorer, ...]:
         """How the items are scored."""
+        ...
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The longest answer that may be generated."""
         ...
 
     def identity(self, file_digest: Callable[[Path], str]) -> object:
@@ -97,6 +110,29 @@ def reads_local_files(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path |
     return not isinstance(definition, Task) or all(
         isinstance(source, LocalSource) for source in definition.sources.values()
     )
+
+
+@dataclass(frozen=True)
+class Outline:
+    """How much work a benchmark is, as far as that is known without its items; `num_items` None where it is not."""
+
+    num_items: int | None
+    new_tokens: int
+
+
+def benchmark_outline(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path | None = None) -> Outline:
+    """The published number of items of a shipped benchmark, and how many tokens an answer may have at most (0: none).
+
+    Raises BenchmarkError where the definition is wrong.
+    """
+    with _naming(ref):
+        definition = _definition(ref, folder, benchmarks_dir, None)
+    new_tokens = definition.max_new_tokens if "generative" in definition.scorers else 0
+    known = SHIPPED.get(ref.task or ref.name) if isinstance(definition, Task) and ref.file is None else None
+    if known is None:
+        return Outline(None, new_tokens)
+    share = len(ref.subjects) / len(known.subjects) if ref.subjects else 1.0
+    return Outline(round(known.num_items * share), new_tokens)
 
 
 @contextmanager

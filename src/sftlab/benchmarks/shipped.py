@@ -18,17 +18,19 @@ class Shipped:
     """One benchmark: for each split the file it has inside `benchmarks_dir`, the first of several that is there.
 
     With `subjects`, the file names hold `{subject}`, every row gets a column `subject`, and subjects are strata with
-    their own shots; on the hub each is a configuration of the dataset.
+    their own shots; on the hub each is a configuration of the dataset. `num_items` is the published size of the
+    evaluated split, for estimates of cost before it is read.
     """
 
     splits: dict[str, tuple[str, ...]]
+    num_items: int
     layout: Layout = field(default_factory=lambda: Layout("json"))
     subjects: tuple[str, ...] = ()
 
 
-_GSM8K = Shipped({"test": ("gsm8k_test.jsonl",), "train": ("gsm8k_train.jsonl",)})
+_GSM8K = Shipped({"test": ("gsm8k_test.jsonl",), "train": ("gsm8k_train.jsonl",)}, num_items=1319)
 SHIPPED: dict[str, Shipped] = {
-    "boolq": Shipped({"validation": ("boolq_val.jsonl",), "train": ("boolq_train.jsonl",)}),
+    "boolq": Shipped({"validation": ("boolq_val.jsonl",), "train": ("boolq_train.jsonl",)}, num_items=3270),
     "gsm8k": _GSM8K,
     "gsm8k_flexible": _GSM8K,
     "mmlu": Shipped(
@@ -36,6 +38,7 @@ SHIPPED: dict[str, Shipped] = {
             split: (f"mmlu/{split}/{{subject}}_{split}.csv", f"mmlu/{split}/{{subject}}.csv")
             for split in ("test", "dev")
         },
+        num_items=14042,
         layout=Layout("csv", columns=("question", "A", "B", "C", "D", "answer")),
         subjects=MMLU_SUBJECTS,
     ),

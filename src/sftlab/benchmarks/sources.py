@@ -105,7 +105,7 @@ def quiet_hub() -> Iterator[bool]:
     level, known = logger.level, (constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE)
     logger.setLevel(logging.ERROR)
     try:
-        answers = constants.HF_HUB_OFFLINE or _answers(constants.ENDPOINT)
+        answers = constants.HF_HUB_OFFLINE or hub_answers(constants.ENDPOINT)
         if not answers:
             constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
         yield answers
@@ -114,8 +114,8 @@ def quiet_hub() -> Iterator[bool]:
         constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = known
 
 
-def _answers(address: str) -> bool:
-    """Whether there is a server, whatever it says; certificates are the business of the client that reads from it."""
+def hub_answers(address: str) -> bool:
+    """Whether there is a server in seconds, whatever it says; certificates are the business of the reading client."""
     request = urllib.request.Request(address, method="HEAD")
     try:
         urllib.request.urlopen(request, timeout=HUB_SECONDS).close()

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from sftlab.cli.options import AsJson, StoreFolder, StudyFile
 
+PROVISIONAL_SHOWN = 3
+
 if TYPE_CHECKING:
     from sftlab.cli.opening import Opened
     from sftlab.plan.cost import Cost
@@ -42,37 +44,109 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
 
 
 def _print(opened: "Opened", cost: "Cost") -> None:
-    from collections import Counter
-
-    from sftlab.cli.printing import duration, print_columns, print_line, size
-    from sftlab.plan.devices import devices
+    from sftlab.cli.printing import print_line
     from sftlab.plan.tasks import counts
 
     study, cells, store = opened.study, opened.resolved.cells, opened.store
     print_line(f"study {study.study}, store {store.root}")
-    for sentence in opened.resolved.provisional:
+    provisional = opened.resolved.provisional
+    for sentence in provisional[:PROVISIONAL_SHOWN]:
         print_line(f"provisional: {sentence}")
+    if len(provisional) > PROVISIONAL_SHOWN:
+        print_line(f"provisional: and {len(provisional) - PROVISIONAL_SHOWN} more like these (`--json` lists all)")
     print_line()
-    datasets = list(dict.fromkeys(run.spec.dataset for run in cells.runs))
-    per_cell = Counter((run.spec.base, run.spec.dataset) for run in cells.runs)
-    held = Counter((run.spec.base, run.spec.dataset) for run in cells.runs if store.has(run.identity))
-    header = ["runs held/all", *datasets]
-    rows = [
-        [name, *(f"{held[name, dataset]}/{per_cell[name, dataset]}" for dataset in datasets)]
-        for name in (base.base.name for base in cells.bases)
-    ]
-    print_columns(header, rows)
+    _print_matrix(opened)
     print_line()
     for kind, count in counts(opened.resolved, store).items():
         print_line(f"{kind}: {count.total}, held: {count.held}, to do: {count.total - count.held}")
-    shared = len(cells.runs) - len({run.identity for run in cells.runs})
+    trajectories = len({run.trajectory for run in cells.runs})
+    models = len({score.checkpoint for score in cells.scores if score.run is not None})
     print_line(
-        f"shared: each of {len(cells.bases)} bases is scored and measured once for all its runs"
-        + (f"; {shared} runs are the same as others and trained once" if shared else "")
+        f"shared: {models} models to score and {len(cells.bases)} bases, out of {trajectories} trainings; each base is "
+        "scored and measured once for all its runs"
     )
+    print_line()
+    _print_cost(opened, cost)
+
+
+def _print_matrix(opened: "Opened") -> None:
+    from collections import Counter
+
+    from sftlab.cli.printing import print_columns
+
+    runs, store = opened.resolved.cells.runs, opened.store
+    places = Counter((run.spec.base, run.spec.dataset) for run in runs)
+    held = Counter((run.spec.base, run.spec.dataset) for run in runs if store.has(run.identity))
+    bases = [base.base.name for base in opened.resolved.cells.bases]
+    datasets = list(dict.fromkeys(run.spec.dataset for run in runs))
+
+    def shown(base: str, dataset: str) -> str:
+        return f"{held[base, dataset]}/{places[base, dataset]}" if places[base, dataset] else "-"
+
+    if len(datasets) <= len(bases):
+        print_columns(
+            ["runs held/all", *datasets], [[base, *(shown(base, data) for data in datasets)] for base in bases]
+        )
+    else:
+        print_columns(["runs held/all", *bases], [[data, *(shown(base, data) for base in bases)] for data in datasets])
+
+
+def _print_cost(opened: "Opened", cost: "Cost") -> None:
+    from sftlab.cli.printing import duration, print_line, size
+    from sftlab.plan.cost import CUDA_FLOPS, GENERATION_SLOWDOWN
+    from sftlab.plan.devices import devices
+
     found = devices()
     print_line(f"devices: {len(found)} x {found[0].kind} ({found[0].name}), one worker each")
     print_line(
         f"cost of what is to do: {cost.train_tokens:,} training tokens, about {duration(cost.seconds)} here "
-        f"({cost.device_hours:.2f} device-hours), {size(cost.disk_bytes)} of checkpoints; from {cost.rate}"
+        f"({cost.device_hours:.2f} device-hours, {cost.train_device_hours:.2f} of them training), "
+        f"{size(cost.disk_bytes)} of checkpoints; from {cost.rate}"
     )
+    if cost.tokens_alone > cost.train_tokens:
+        print_line(
+            f"without sharing: {cost.tokens_alone:,} training tokens if each of the {cost.models} models were trained "
+            f"by itself, {cost.tokens_alone / cost.train_tokens:.1f} times as many"
+        )
+    _print_guesses(opened, cost)
+    if found[0].kind == "cpu":
+        print_line(
+            f"on GPUs: {_gpu_hours(cost.train_gpu_hours)} GPU-hours of training, "
+            f"{_gpu_hours(cost.evaluation_gpu_hours)} of evaluation, at an assumed {CUDA_FLOPS / 1e12:.0f} TFLOP/s "
+            f"({GENERATION_SLOWDOWN:.0f} times less where answers are generated): right within a factor of about 5"
+        )
+    known = opened.study.known_cost
+    if known is not None:
+        parts = {
+            "models": known.models,
+            "GPU-hours of training": known.train_gpu_hours,
+            "GPU-hours of evaluation": known.evaluation_gpu_hours,
+            "TB of checkpoints": known.disk_tb,
+        }
+        said = ", ".join(f"{value:,.10g} {what}" for what, value in parts.items() if value is not None)
+        print_line(f"{known.source} spent: {said}")
+
+
+def _gpu_hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+
+
+def _print_guesses(opened: "Opened", cost: "Cost") -> None:
+    from sftlab.cli.printing import print_line
+    from sftlab.plan.resolve import UNREAD_EXAMPLE_BYTES
+
+    sources = {"parameters": "as the study says", "name": "as their names say"}
+    for source, words in sources.items():
+        said = [
+            f"{name} {size.num_weights / 1e9:.3g}B"
+            for name, size in cost.sizes.items()
+            if size.source == source and size.num_weights is not None
+        ]
+        if said:
+            print_line(f"weights, {words}: {', '.join(said)}")
+    if any(sentence.startswith("dataset ") for sentence in opened.resolved.provisional):
+        print_line(f"examples of data that cannot be read now are taken to have {UNREAD_EXAMPLE_BYTES:,} bytes")
+    if cost.unknown_sizes:
+        print_line(
+            f"not counted: the size of {', '.join(cost.unknown_sizes)} is not known: state `parameters` of the base"
+        )

@@ -4,7 +4,8 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 
-SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60, 3600
+SECONDS_PER_MINUTE, SECONDS_PER_HOUR, SECONDS_PER_DAY = 60, 3600, 86400
+DAYS_FROM_HOURS = 100
 
 
 def print_json(value: object) -> None:
@@ -34,7 +35,9 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds < SECONDS_PER_HOUR:
         return f"{seconds / SECONDS_PER_MINUTE:.1f} min"
-    return f"{seconds / SECONDS_PER_HOUR:.1f} h"
+    if seconds < DAYS_FROM_HOURS * SECONDS_PER_HOUR:
+        return f"{seconds / SECONDS_PER_HOUR:.1f} h"
+    return f"{seconds / SECONDS_PER_DAY:,.0f} days"
 
 
 def size(num_bytes: float) -> str:

@@ -14,7 +14,10 @@ def hub_rows(ref: DatasetRef, where: str) -> Rows:
 
     assert ref.hub is not None
     try:
-        rows: Rows = datasets.load_dataset(ref.hub, name=ref.subset, split=ref.split, revision=ref.revision).to_list()
+        files = None if ref.files is None else {ref.split.split("[")[0]: list(ref.files)}
+        rows: Rows = datasets.load_dataset(
+            ref.hub, name=ref.subset, data_files=files, split=ref.split, revision=ref.revision
+        ).to_list()
     except (ConnectionError, TimeoutError) as error:
         raise DataError(
             f"{where} could not be fetched, as the hub cannot be reached ({_first_line(error)}): "

@@ -15,7 +15,7 @@ from sftlab.execute.workplace import MICRO_BATCH_TOKENS, SCORE_BATCH_TOKENS, Wor
 from sftlab.lm.encoding import EncodedExamples, EncodingRecipe, encode_examples
 from sftlab.measure import DATA_MEASURES
 from sftlab.plan.contents import resolved_template
-from sftlab.plan.cost import num_weights
+from sftlab.plan.base_size import num_weights
 from sftlab.plan.devices import default_precision
 from sftlab.plan.selection import Selected, select_examples
 from sftlab.plan.tasks import Job, Task

@@ -98,7 +98,7 @@ class Contents:
 
     def dataset(self, ref: DatasetRef, *, fresh: bool = False) -> str:
         """Digest of a dataset's content and of how its rows are read."""
-        reading = ref.model_dump(exclude={"path", "short", "revision"})
+        reading = ref.model_dump(exclude={"path", "short", "revision", *(["files"] if ref.files is None else [])})
         if ref.path is not None:
             reading = {key: value for key, value in reading.items() if key not in {"hub", "subset", "split"}}
             reading["format"] = unpacked_suffix(ref.path).replace(".ndjson", ".jsonl")

@@ -1,91 +1,188 @@
 """What the missing work costs, from rates that were measured: in this store, or else on this machine just now."""
 
-import json
-import struct
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from sftlab.benchmarks.loading import benchmark_outline
 from sftlab.errors import StudyError
+from sftlab.plan.base_size import BaseSize, base_size
+from sftlab.plan.benchmark_checks import NOTE as BENCHMARKS_NOTE
 from sftlab.plan.devices import Device
 from sftlab.plan.resolve import Resolved
 from sftlab.plan.tasks import Job
 from sftlab.store import Store
-from sftlab.study.cells import BaseCell, RunCell, ScoreCell
-from sftlab.study.declaration import Budget
+from sftlab.study.cells import RunCell, ScoreCell
+from sftlab.study.declaration import Budget, Study
 from sftlab.study.methods import Lora
+from sftlab.study.run import RunSpec
 
 BYTES_PER_TOKEN = 3.0
-TRAIN_FLOPS_PER_WEIGHT = 6.0
+FULL_FLOPS_PER_WEIGHT = 6.0
+LORA_FLOPS_PER_WEIGHT = 4.0
+"""Without the gradients of the base's own matrices."""
 SCORE_FLOPS_PER_WEIGHT = 2.0
 SHARE_OF_PEAK = 0.25
 CUDA_FLOPS = 2.0e14
-SCORE_SECONDS_UNKNOWN = 5.0
+GENERATION_SLOWDOWN = 10.0
+"""Tokens that are generated one after the other leave most of a device idle."""
+PROMPT_TOKENS = 200
+ITEMS_UNREAD = 1000
+BYTES_PER_WEIGHT = 4
+WEIGHTS_PER_LAYER_WIDTH = 12 / 128
+"""A transformer with 12 d^2 weights a layer and a width 128 times its depth has (12 / 128) d^3 weights."""
+ADAPTED_PER_WIDTH = 1.5
+"""All linear maps of a layer have about 18 d rows and columns on 12 d^2 weights: 1.5 / d for each unit of rank."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """An estimate of the missing work. `rate` says in words what the time is based on."""
+    """An estimate of the missing work. `rate` says in words what the time is based on.
+
+    `gpu_hours` are for one GPU at `CUDA_FLOPS`, whatever this machine has. `tokens_alone` is what training every scored
+    model for itself would take: one training for each run and epoch. `unknown_sizes` are bases that nothing tells the
+    size of; their time and disk are in no total. `sizes` says where the others' come from.
+    """
 
     train_tokens: int
+    tokens_alone: int
+    trainings: int
+    models: int
     seconds: float
     device_hours: float
+    train_device_hours: float
+    train_gpu_hours: float
+    evaluation_gpu_hours: float
     disk_bytes: int
     rate: str
+    sizes: dict[str, BaseSize]
+
+    @property
+    def unknown_sizes(self) -> tuple[str, ...]:
+        """Bases whose size nothing says."""
+        return tuple(name for name, size in self.sizes.items() if size.num_weights is None)
+
+
+@dataclass
+class _Sum:
+    tokens: int = 0
+    trainings: int = 0
+    disk: float = 0.0
+    train_seconds: float = 0.0
+    score_seconds: float = 0.0
+    train_flops: float = 0.0
+    score_flops: float = 0.0
 
 
 def estimate_cost(resolved: Resolved, jobs: tuple[Job, ...], store: Store, devices: tuple[Device, ...]) -> Cost:
     """Tokens, time with all devices at work, device-hours and disk of the missing work."""
     rates = _measured_rates(store)
-    machine_flops = None if rates.train else _machine_flops(devices)
-    weights = {base.base.name: num_weights(base) for base in resolved.cells.bases}
-    tokens, busy, disk = 0, 0.0, 0
+    flops = _machine_flops(devices) if jobs and not (rates.weights_rate and rates.scores) else CUDA_FLOPS
+    sizes = {base.base.name: base_size(base.base) for base in resolved.cells.bases}
+    work = _ScoreWork(resolved.study, store)
+    total = _Sum()
     for job in jobs:
-        size = weights[job.base.base.name]
+        base = job.base.base.name
+        size = sizes[base].num_weights or 0
         for task in job.tasks:
             if isinstance(task.cell, RunCell):
-                run_tokens = round(resolved.train_bytes[task.identity] / BYTES_PER_TOKEN) * task.cell.spec.epochs
-                tokens += run_tokens
-                disk += _checkpoint_bytes(task.cell, size) * _kept_checkpoints(resolved, task.cell)
-                if machine_flops is None:
-                    busy += run_tokens / rates.train_rate(job.base.base.name, size)
-                else:
-                    busy += run_tokens * TRAIN_FLOPS_PER_WEIGHT * size / machine_flops
+                total.disk += _checkpoint_bytes(task.cell, size) * _kept_checkpoints(resolved, task.cell)
+                if not task.trains:
+                    continue
+                tokens = _train_tokens(resolved, task.cell)
+                total.tokens += tokens
+                total.trainings += 1
+                needed = tokens * _train_flops_per_weight(task.cell.spec) * size
+                total.train_flops += needed
+                total.train_seconds += rates.train_seconds(base, tokens, size) or needed / flops
             elif isinstance(task.cell, ScoreCell):
-                busy += rates.score_seconds(task.cell.benchmark_digest)
+                needed = work.flops_per_weight(task.cell) * size
+                total.score_flops += needed
+                measured = rates.score_seconds(task.cell.benchmark_digest)
+                total.score_seconds += needed / flops if measured is None else measured
+    models, alone = _models_alone(resolved, store)
+    busy = total.train_seconds + total.score_seconds
+    return Cost(
+        train_tokens=total.tokens,
+        tokens_alone=alone,
+        trainings=total.trainings,
+        models=models,
+        seconds=busy / len(devices),
+        device_hours=busy / 3600,
+        train_device_hours=total.train_seconds / 3600,
+        train_gpu_hours=total.train_flops / CUDA_FLOPS / 3600,
+        evaluation_gpu_hours=total.score_flops / CUDA_FLOPS / 3600,
+        disk_bytes=round(total.disk),
+        rate=_rate(rates, devices),
+        sizes=sizes,
+    )
+
+
+def _rate(rates: "_Rates", devices: tuple[Device, ...]) -> str:
     if rates.train:
-        rate = f"the rates of {rates.train_records} runs and {rates.score_records} scores in this store"
-    elif devices[0].kind == "cpu":
-        rate = "the matrix rate of this machine, measured now, and a guess for scores: right within a factor of about 5"
-    else:
-        rate = f"an assumed {CUDA_FLOPS / 1e12:.0f} TFLOP/s and a guess for scores: right within a factor of about 5"
-    return Cost(tokens, busy / len(devices), busy / 3600, disk, rate)
+        return f"the rates of {rates.train_records} runs and {rates.score_records} scores in this store"
+    if devices[0].kind == "cpu":
+        return "the matrix rate of this machine, measured now: right within a factor of about 5"
+    return f"an assumed {CUDA_FLOPS / 1e12:.0f} TFLOP/s: right within a factor of about 5"
 
 
-def num_weights(base: BaseCell) -> int:
-    """Number of weights, read from the headers of a base's safetensors files; 0 where it is not on this machine."""
-    return sum(_header_weights(path) for path in Path(base.base.model).glob("*.safetensors"))
+def _train_tokens(resolved: Resolved, run: RunCell) -> int:
+    """Tokens of a whole training, every example as often as it is seen."""
+    spec = run.spec
+    seen = spec.epochs if spec.steps is None else spec.steps * spec.batch_size / spec.samples
+    return round(resolved.train_bytes[run.identity] / BYTES_PER_TOKEN * seen)
 
 
-def _header_weights(path: Path) -> int:
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    total = 0
-    for name, entry in header.items():
-        if name != "__metadata__":
-            count = 1
-            for size in entry["shape"]:
-                count *= size
-            total += count
-    return total
+def _train_flops_per_weight(spec: RunSpec) -> float:
+    return LORA_FLOPS_PER_WEIGHT if isinstance(spec.method, Lora) else FULL_FLOPS_PER_WEIGHT
 
 
-def _checkpoint_bytes(run: RunCell, size: int) -> int:
+def _models_alone(resolved: Resolved, store: Store) -> tuple[int, int]:
+    """How many models that are not yet there are scored, and the tokens of training each of them for itself."""
+    runs = {run.spec.run: run for run in resolved.cells.runs}
+    missing = {(score.run, score.epoch) for score in resolved.cells.scores if not store.has(score.identity)}
+    models, tokens = 0, 0.0
+    for name, epoch in missing:
+        run = runs.get(name) if name is not None else None
+        if run is not None and not store.has(run.identity):
+            models += 1
+            tokens += _train_tokens(resolved, run) * epoch / run.spec.epochs
+    return models, round(tokens)
+
+
+class _ScoreWork:
+    """Floating-point operations of scoring a model once, for each of its weights."""
+
+    def __init__(self, study: Study, store: Store) -> None:
+        self._evaluation = study.evaluation
+        self._read = store.read_note(BENCHMARKS_NOTE) or {}
+        self._known: dict[str, float] = {}
+
+    def flops_per_weight(self, score: ScoreCell) -> float:
+        """Prompts are read in batches; answers are generated token by token, at their full length."""
+        key = score.benchmark_digest
+        if key not in self._known:
+            folder = self._evaluation.benchmarks_dir
+            outline = benchmark_outline(
+                score.benchmark, folder=Path.cwd(), benchmarks_dir=None if folder is None else Path(folder)
+            )
+            limit = score.benchmark.items or self._evaluation.items
+            there = cast("int", self._read.get(key, outline.num_items or ITEMS_UNREAD))
+            items = there if limit == "all" else min(there, limit)
+            tokens = PROMPT_TOKENS + GENERATION_SLOWDOWN * outline.new_tokens
+            self._known[key] = SCORE_FLOPS_PER_WEIGHT * items * tokens
+        return self._known[key]
+
+
+def _checkpoint_bytes(run: RunCell, size: int) -> float:
     method = run.spec.method
-    return round(size * 4 * (0.02 * method.rank / 16 if isinstance(method, Lora) else 1))
+    if not isinstance(method, Lora):
+        return float(size * BYTES_PER_WEIGHT)
+    width = math.cbrt(size / WEIGHTS_PER_LAYER_WIDTH)
+    return size * BYTES_PER_WEIGHT * min(1.0, ADAPTED_PER_WIDTH * method.rank / max(width, 1.0))
 
 
 def _kept_checkpoints(resolved: Resolved, run: RunCell) -> int:
@@ -100,15 +197,17 @@ class _Rates:
     train_records: int
     score_records: int
 
-    def train_rate(self, base: str, size: int) -> float:
-        """Tokens per second of one worker: of this base where it was measured, else scaled by size."""
-        return self.train.get(base) or self.weights_rate / max(size, 1)
+    def train_seconds(self, base: str, tokens: int, size: int) -> float | None:
+        """Seconds of one worker: by this base's rate where it was measured, else by size; None where none was."""
+        if base in self.train:
+            return tokens / self.train[base]
+        return tokens * size / self.weights_rate if self.weights_rate else None
 
-    def score_seconds(self, benchmark_digest: str) -> float:
-        """Mean seconds of a score of this benchmark, else of any."""
+    def score_seconds(self, benchmark_digest: str) -> float | None:
+        """Mean seconds of a score of this benchmark, else of any; None where none was measured."""
         if benchmark_digest in self.scores:
             return self.scores[benchmark_digest]
-        return sum(self.scores.values()) / len(self.scores) if self.scores else SCORE_SECONDS_UNKNOWN
+        return sum(self.scores.values()) / len(self.scores) if self.scores else None
 
 
 def _measured_rates(store: Store) -> _Rates:

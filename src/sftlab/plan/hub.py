@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from sftlab.benchmarks.sources import hub_answers
 from sftlab.study.declaration import BaseRef, DatasetRef
 
 ANSWER_SECONDS = 10.0
@@ -29,6 +30,14 @@ def pinned_dataset(ref: DatasetRef) -> Pinned:
 
 
 @cache
+def _hub_is_there() -> bool:
+    """Asked once a process: a silent hub costs its seconds once, not for every base and dataset."""
+    from huggingface_hub import constants
+
+    return not constants.HF_HUB_OFFLINE and hub_answers(constants.ENDPOINT)
+
+
+@cache
 def _pinned(kind: Literal["model", "dataset"], repository: str, revision: str | None) -> Pinned:
     if revision is not None and len(revision) == 40:
         return Pinned(revision)
@@ -42,6 +51,7 @@ def _pinned(kind: Literal["model", "dataset"], repository: str, revision: str | 
             revision=revision,
             allow_patterns=["config.json", "README.md"],
             etag_timeout=ANSWER_SECONDS,
+            local_files_only=not _hub_is_there(),
         )
     except (RepositoryNotFoundError, RevisionNotFoundError):
         return Pinned(None, f"the hub has no {kind} {repository!r} at {revision or 'main'} that this machine may read")

@@ -14,8 +14,8 @@ from sftlab.data.example import Dataset, Example
 from sftlab.data.reading import read_dataset
 from sftlab.data.sampling import split_held_out
 from sftlab.errors import DataError, StudyError
+from sftlab.plan.base_size import num_weights
 from sftlab.plan.contents import Contents
-from sftlab.plan.cost import num_weights
 from sftlab.store import Store, write_atomically
 from sftlab.study.declaration import BaseRef, DatasetRef
 from sftlab.study.reading import HUB_ID

@@ -13,6 +13,7 @@ from sftlab.study.declaration import (
     CustomTemplate,
     DatasetRef,
     Evaluation,
+    KnownCost,
     Mixture,
     Precision,
     RunBlock,
@@ -145,5 +146,6 @@ def _model_at(place: Place, root: object) -> type[BaseModel] | None:
         ("template",): CustomTemplate,
         ("evaluation", "*"): CustomTemplate,
         ("budget",): Budget,
+        ("known_cost",): KnownCost,
     }
     return models.get(shape)

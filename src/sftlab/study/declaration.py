@@ -35,6 +35,9 @@ class BaseRef(Frozen):
     model: str
     revision: str | None = None
     family: str | None = None
+    parameters: Weight | None = Field(
+        default=None, description="number of weights, to estimate cost of a base that is not on this machine yet"
+    )
     trust_remote_code: bool = False
 
     @model_validator(mode="before")
@@ -58,6 +61,9 @@ class DatasetRef(Frozen):
     hub: str | None = None
     subset: str | None = None
     split: str = "train"
+    files: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="files of the hub's repository to read, by name or pattern; else all"
+    )
     revision: str | None = None
     prompt: str | None = None
     input: str | None = None
@@ -81,6 +87,8 @@ class DatasetRef(Frozen):
     def _one_source(self) -> Self:
         if (self.path is None) == (self.hub is None):
             raise ValueError("a dataset has either `path` (a file) or `hub` (a hub id)")
+        if self.files is not None and self.hub is None:
+            raise ValueError("`files` names files of a hub's repository, and `hub` is not given")
         return self
 
 
@@ -209,6 +217,16 @@ class Budget(Frozen):
     disk_gb: float | None = Field(default=None, gt=0.0)
 
 
+class KnownCost(Frozen):
+    """What such a study has cost somebody else, to be shown beside the estimate."""
+
+    source: str
+    models: Count | None = None
+    train_gpu_hours: Weight | None = None
+    evaluation_gpu_hours: Weight | None = None
+    disk_tb: Weight | None = None
+
+
 class Study(Frozen):
     """Base models x datasets x methods x sample sizes x epochs x seeds, and what is asked of every model."""
 
@@ -239,6 +257,7 @@ class Study(Frozen):
     evaluation: Evaluation = Evaluation()
     measures: tuple[str, ...] = tuple(MEASURES)
     budget: Budget | None = None
+    known_cost: KnownCost | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
