@@ -14,6 +14,7 @@ POINTS_A_RUN = 120
 POINTS_A_FIGURE = 24_000
 RUNS_APART = 48
 """Beyond so many runs a figure shows their median, and the runs as one faint thicket."""
+MEDIAN_POINTS = 60
 SMOOTHED_SHARE = 0.1
 RECIPE = ("dataset", "samples", "method", "learning_rate", "schedule", "epochs", "seed")
 FAINT, CLEAR = 0.22, 0.9
@@ -178,6 +179,7 @@ def _thickets(points: pl.DataFrame, runs: pl.DataFrame, palette: Palette, measur
     """All runs of a dataset and method as one faint trace, and their median as a clear one."""
     described = points.join(runs.select("run", "dataset", "method"), on="run", maintain_order="left")
     faint, clear = [], []
+    shade = max(0.03, FAINT * RUNS_APART / max(1, points["run"].n_unique()))
     for (dataset, method), rows in described.group_by("dataset", "method", maintain_order=True):
         looks = (str(dataset), str(method))
         gap = pl.DataFrame({measured.x: [None], measured.y: [None]})
@@ -188,13 +190,22 @@ def _thickets(points: pl.DataFrame, runs: pl.DataFrame, palette: Palette, measur
         thicket = _line(pl.concat(strands), measured, looks, palette)
         thin = {"color": palette.dataset_colour(looks[0]), "width": 1.0}
         faint.append(
-            thicket | {"mode": "lines", "line": thin, "opacity": FAINT, "hoverinfo": "skip", "showlegend": False}
+            thicket | {"mode": "lines", "line": thin, "opacity": shade, "hoverinfo": "skip", "showlegend": False}
         )
-        median = rows.group_by(measured.x).agg(pl.col(measured.y).median()).sort(measured.x)
-        trace = _line(median, measured, looks, palette) | {"showlegend": True}
+        trace = _line(_median(rows, measured), measured, looks, palette) | {"showlegend": True}
         trace["text"] = figure_text(f"median of {counted(len(strands), 'run')}: {_group(*looks)}")
         clear.append(trace | {"hovertemplate": f"%{{text}}<br>{measured.template}<extra></extra>"})
     return [*faint, *clear]
+
+
+def _median(rows: pl.DataFrame, measured: _Measured) -> pl.DataFrame:
+    """Median over runs of their means in steps of like place, for runs of unlike length have points at other steps."""
+    longest = rows[measured.x].max()
+    assert isinstance(longest, int), "runs with points have a last step"
+    width = max(1, longest // MEDIAN_POINTS)
+    place = ((pl.col(measured.x) - 1) // width + 1) * width
+    by_run = rows.with_columns(place.alias(measured.x)).group_by("run", measured.x).agg(pl.col(measured.y).mean())
+    return by_run.group_by(measured.x).agg(pl.col(measured.y).median()).sort(measured.x)
 
 
 def _line(rows: pl.DataFrame, measured: _Measured, looks: tuple[str, str], palette: Palette) -> Trace:
