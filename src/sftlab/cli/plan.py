@@ -109,7 +109,7 @@ def _print_cost(opened: "Opened", cost: "Cost") -> None:
             f"by itself, {cost.tokens_alone / cost.train_tokens:.1f} times as many"
         )
     _print_guesses(opened, cost)
-    if found[0].kind == "cpu":
+    if found[0].kind == "cpu" and cost.device_hours > 0:
         print_line(
             f"on GPUs: {_gpu_hours(cost.train_gpu_hours)} GPU-hours of training, "
             f"{_gpu_hours(cost.evaluation_gpu_hours)} of evaluation, at an assumed {CUDA_FLOPS / 1e12:.0f} TFLOP/s "
