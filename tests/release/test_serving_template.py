@@ -6,11 +6,12 @@ import pytest
 from jinja2.exceptions import TemplateError
 
 from sftlab.data.example import Example, Turn
+from sftlab.lm.base import load_tokenizer
 from sftlab.lm.encoding import encode_prompt
 from sftlab.lm.templates import render_example, render_prompt, resolve_template
 from sftlab.lm.tokenizer import BaseTokenizer
 from sftlab.release.serving_template import serving_template
-from sftlab.study.declaration import CustomTemplate
+from sftlab.study.declaration import BaseRef, CustomTemplate
 from tests.lm.models import CHATML, TOKENIZERS
 
 USER, ASSISTANT = Turn("user", " who? "), Turn("assistant", "a cat")
@@ -108,3 +109,19 @@ def test_roles_that_training_does_not_know_are_refused():
     _, _, server = served("byte_level", "alpaca")
     with pytest.raises(TemplateError, match="got tool"):
         server.apply_chat_template([{"role": "tool", "content": "x"}], tokenize=False)
+
+
+@pytest.mark.parametrize("template", ["question_answer", "alpaca"])
+@pytest.mark.parametrize("model", ["babyllama_tok361", "llama2xs_279K", "stories260K"])
+def test_real_tokenizers_serve_what_was_trained(shared, model, template):
+    folder = shared / "weights" / model
+    if not folder.is_dir():
+        pytest.skip(f"needs the real tokenizer of {model}")
+    base = load_tokenizer(BaseRef(name=model, model=str(folder)))
+    resolved, server = resolve_template(template, base.tokenizer), deepcopy(base.tokenizer)
+    server.chat_template = serving_template(resolved, base)
+    turns = CONVERSATIONS["two turns"]
+    trained = base.encode([render_example(Example(turns, 0), resolved, loss_on="response")])[0]
+    assert server.apply_chat_template(messages(turns), return_dict=False) == trained.ids.tolist()
+    ids = server.apply_chat_template(messages(turns[:1]), add_generation_prompt=True, return_dict=False)
+    assert ids == encode_prompt(base, render_prompt(USER.content, resolved))

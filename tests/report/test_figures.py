@@ -252,6 +252,18 @@ def test_a_thousand_runs_are_a_median_over_a_thicket_of_bounded_size():
     assert list(thicket.y).count(None) == 1001
 
 
+def test_median_of_runs_of_unlike_length_is_over_all_that_got_there():
+    runs, short = many_runs(60, steps=200)
+    long = many_runs(40, steps=2000)[1].with_columns(run=pl.col("run") + "long", loss=pl.col("loss") + 100)
+    more = runs.head(40).with_columns(run=pl.col("run") + "long")
+    both = pl.concat([short, long])
+    _, median = accepted(loss_curves(thinned_losses(both), pl.concat([runs, more]), PALETTE)).data
+    by_step = dict(zip(median.x, median.y, strict=True))
+    # 60 runs of 0 to 59 and 40 of 100 to 139 where all are, the 40 alone later
+    assert {value for step, value in by_step.items() if step < 180} == {49.5}
+    assert {value for step, value in by_step.items() if step > 240} == {119.5}
+
+
 def test_each_course_of_the_learning_rate_is_drawn_once():
     runs, losses = many_runs(10)
     figure = accepted(learning_rate_curves(losses, runs, PALETTE))

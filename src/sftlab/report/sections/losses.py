@@ -6,6 +6,7 @@ import polars as pl
 
 from sftlab.report.blocks import Block, Figure, Panel, Prose, Section, Variant
 from sftlab.report.figures.training import (
+    RUNS_APART,
     learning_rate_courses,
     learning_rate_curves,
     loss_curves,
@@ -48,8 +49,8 @@ def _loss_panel(material: Material, runs: pl.DataFrame, recorded: pl.DataFrame) 
 
     variants = _variants(selections, drawn, lambda of: _loss_found(recorded, of))
     note = (
-        "Clear: mean over a tenth of the run around each point (of many runs, their median by step). Faint: the loss "
-        "itself, of long runs as means of consecutive steps."
+        "Clear: mean over a tenth of the run around each point; faint: the loss itself, of long runs as means of "
+        f"consecutive steps. Of more than {RUNS_APART} runs, clear: the median by step; faint: smoothed losses."
     )
     return Panel("losses", "Training loss", "Runs", variants, note=note)
 
