@@ -1,6 +1,7 @@
 """What the missing work costs, against counts made by hand."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,10 @@ def test_base_of_unknown_size_is_named(fields: dict[str, object], tmp_path: Path
     stated = cost(fields, tmp_path, bases=[{**pinned, "parameters": 1e9}])
     assert stated.unknown_sizes == ()
     assert stated.train_gpu_hours == pytest.approx(6e9 * stated.train_tokens / CUDA_FLOPS / 3600)
+
+
+def test_study_of_ten_thousand_cells_is_planned_in_seconds(fields: dict[str, object], tmp_path: Path) -> None:
+    start = time.process_time()
+    found = cost(fields, tmp_path, seeds=list(range(1250)), schedule=["constant", "cosine"], epochs=[1, 2])
+    assert found.models == 5000
+    assert time.process_time() - start < 5
