@@ -72,6 +72,12 @@ def test_every_scored_epoch_is_a_model(fields: dict[str, object], tmp_path: Path
     assert (found.trainings, found.models, found.tokens_alone) == (1, 4, 12 * 10 * (1 + 2 + 3 + 4))
 
 
+def test_epoch_that_two_runs_share_is_one_model(fields: dict[str, object], tmp_path: Path) -> None:
+    block = {"base": "b", "dataset": "d", "method": "full", "samples": 12, "epochs": [1, 2]}
+    found = cost(fields, tmp_path, runs=[{**block, "score_epochs": "all"}])
+    assert (found.trainings, found.models, found.tokens_alone) == (1, 2, 12 * 10 * (1 + 2))
+
+
 def test_steps_cost_their_examples_and_not_whole_epochs(fields: dict[str, object], tmp_path: Path) -> None:
     assert cost(fields, tmp_path, steps=4).train_tokens == 4 * 4 * 10
 

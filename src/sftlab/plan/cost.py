@@ -142,10 +142,11 @@ def _train_flops_per_weight(spec: RunSpec) -> float:
 
 def _models_alone(resolved: Resolved, store: Store) -> tuple[int, int]:
     """How many models that are not yet there are scored, and the tokens of training each of them for itself."""
-    runs = {run.spec.run: run for run in resolved.cells.runs}
-    missing = {(score.run, score.epoch) for score in resolved.cells.scores if not store.has(score.identity)}
+    cells = resolved.cells
+    runs = {run.spec.run: run for run in cells.runs}
+    missing = {cell.checkpoint: (cell.run, cell.epoch) for cell in cells.scores if not store.has(cell.identity)}
     models, tokens = 0, 0.0
-    for name, epoch in missing:
+    for name, epoch in missing.values():
         run = runs.get(name) if name is not None else None
         if run is not None and not store.has(run.identity):
             models += 1
