@@ -99,6 +99,8 @@ def restore(state: Resumable, parameters: Mapping[str, nn.Parameter], optimizer:
 def replace_folder(temporary: Path, target: Path) -> None:
     """Sync a folder's files to disk and give it its name, in place of what had that name."""
     for path in temporary.iterdir():
+        # safetensors makes files for their owner alone; a server may run as somebody else.
+        path.chmod(0o644)
         with path.open("rb") as file:
             os.fsync(file.fileno())
     sync_folder(temporary)
