@@ -150,6 +150,7 @@ def whole_study(folder: Path, asked: argparse.Namespace, current: Current) -> in
     from sftlab.cli.opening import open_study
     from sftlab.execute.inline import InlineExecutor
     from sftlab.execute.session import work
+    from sftlab.execute.workplace import Manner
     from sftlab.plan.devices import Device
     from sftlab.plan.resolve import settled
     from sftlab.plan.tasks import Job, pending_jobs
@@ -161,7 +162,7 @@ def whole_study(folder: Path, asked: argparse.Namespace, current: Current) -> in
     devices = (Device("cpu", 0, "one core", None),)
     with current.during("plan"):
         opened = open_study(path, folder / "store")
-    executor = InlineExecutor(opened.resolved, opened.store, devices)
+    executor = InlineExecutor(opened.resolved, opened.store, devices, manner=Manner())
     with current.during("run"):
         work(executor, opened.store, study="profile", devices=devices, pending=pending, show=current.follow)
     cells, store = opened.resolved.cells, opened.store

@@ -7,7 +7,7 @@ import typer
 from sftlab.cli.options import AsJson, StoreFolder, StudyFile
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 - the options of the verb
     study: StudyFile,
     store: StoreFolder = None,
     on: Annotated[
@@ -15,16 +15,22 @@ def run(
     ] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="how many workers; one per device if not given")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="two steps and four items a cell, kept nowhere")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="deterministic kernels only, on a GPU somewhat slower")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train, evaluate and measure what is missing; safe to stop or kill, and to start again."""
     from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_line
     from sftlab.cli.working import do_missing, print_outcome, smoke_study
+    from sftlab.execute.workplace import Manner
 
     opened = open_study(study, store)
-    work = smoke_study if smoke else do_missing
-    outcome = work(opened, on=on, workers=workers)
+    if smoke:
+        outcome = smoke_study(opened, on=on, workers=workers, deterministic=deterministic)
+    else:
+        outcome = do_missing(opened, on=on, workers=workers, manner=Manner(deterministic=deterministic))
     print_outcome(opened, outcome, as_json=as_json)
     if smoke and not as_json:
         print_line("this was a trial: nothing of it was kept")

@@ -12,19 +12,21 @@ from sftlab.errors import ModelError
 
 if TYPE_CHECKING:
     from sftlab.execute.session import Outcome
+    from sftlab.execute.workplace import Manner
     from sftlab.plan.devices import Device
     from sftlab.plan.tasks import Job
 
 SMOKE_ITEMS = 4
 
 
-def do_missing(opened: Opened, *, on: str, workers: int | None, smoke: bool = False) -> "Outcome":
+def do_missing(opened: Opened, *, on: str, workers: int | None, manner: "Manner | None" = None) -> "Outcome":
     """Do what the store does not hold and show progress on standard error."""
     from sftlab.cli.display import display
     from sftlab.execute.inline import InlineExecutor
     from sftlab.execute.kept_checkpoints import remove_unwanted_checkpoints
     from sftlab.execute.local import LocalExecutor
     from sftlab.execute.session import Executor, Outcome, work
+    from sftlab.execute.workplace import Manner
     from sftlab.plan.cost import check_budget, estimate_cost
     from sftlab.plan.devices import devices
     from sftlab.plan.resolve import settled
@@ -46,9 +48,9 @@ def do_missing(opened: Opened, *, on: str, workers: int | None, smoke: bool = Fa
     _check_benchmarks(opened)
     executor: Executor
     if on == "inline":
-        executor = InlineExecutor(opened.resolved, opened.store, places, smoke=smoke)
+        executor = InlineExecutor(opened.resolved, opened.store, places, manner=manner or Manner())
     else:
-        executor = LocalExecutor(opened.resolved, opened.store, places, smoke=smoke)
+        executor = LocalExecutor(opened.resolved, opened.store, places, manner=manner or Manner())
     with display(sys.stderr) as show:
         return work(executor, opened.store, study=opened.study.study, devices=places, pending=pending, show=show)
 
@@ -73,8 +75,9 @@ def _check_benchmarks(opened: Opened) -> None:
         )
 
 
-def smoke_study(opened: Opened, *, on: str, workers: int | None) -> "Outcome":
+def smoke_study(opened: Opened, *, on: str, workers: int | None, deterministic: bool = False) -> "Outcome":
     """Try every cell with its longest examples, two steps and four items, in a store that is thrown away."""
+    from sftlab.execute.workplace import Manner
     from sftlab.plan.resolve import resolve
     from sftlab.store import Store
     from sftlab.study.expansion import one_epoch_runs
@@ -93,7 +96,7 @@ def smoke_study(opened: Opened, *, on: str, workers: int | None) -> "Outcome":
     with tempfile.TemporaryDirectory(prefix="sftlab-smoke-") as folder:
         store = Store(Path(folder))
         tried = replace(opened, study=small, store=store, resolved=resolve(small, store))
-        return do_missing(tried, on=on, workers=workers, smoke=True)
+        return do_missing(tried, on=on, workers=workers, manner=Manner(smoke=True, deterministic=deterministic))
 
 
 def _places(found: tuple["Device", ...], workers: int | None) -> tuple["Device", ...]:

@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 from sftlab.errors import SftlabError, StoreError
 from sftlab.execute.event import Event, Failed, Finished, Idle
 from sftlab.execute.worker import Worker, task_subject
-from sftlab.execute.workplace import Setup
+from sftlab.execute.workplace import Manner, Setup
 from sftlab.plan.devices import Device
 from sftlab.plan.resolve import Resolved
 from sftlab.plan.tasks import Job
@@ -45,11 +45,11 @@ class _Seat:
 class LocalExecutor:
     """Runs jobs in local processes and tells a listener what happens."""
 
-    def __init__(self, resolved: Resolved, store: Store, devices: tuple[Device, ...], *, smoke: bool = False) -> None:
+    def __init__(self, resolved: Resolved, store: Store, devices: tuple[Device, ...], *, manner: Manner) -> None:
         self._resolved = resolved
         self._store = store
         self._devices = devices
-        self._smoke = smoke
+        self._manner = manner
         self._context = multiprocessing.get_context("spawn")
         self._seats: list[_Seat] = []
 
@@ -140,7 +140,7 @@ class LocalExecutor:
 
     def _sit(self, index: int, device: Device) -> _Seat:
         ours, theirs = self._context.Pipe()
-        setup = Setup(self._resolved, self._store.root, device, index, self._smoke)
+        setup = Setup(self._resolved, self._store.root, device, index, self._manner)
         process = self._context.Process(target=_work, args=(setup, theirs), name=f"sftlab-worker-{index}", daemon=True)
         process.start()
         theirs.close()

@@ -14,8 +14,8 @@ from sftlab.execute.shared_training import cut_record, longer_record
 from sftlab.execute.workplace import MICRO_BATCH_TOKENS, SCORE_BATCH_TOKENS, Workplace
 from sftlab.lm.encoding import EncodedExamples, EncodingRecipe, encode_examples
 from sftlab.measure import DATA_MEASURES
-from sftlab.plan.contents import resolved_template
 from sftlab.plan.base_size import num_weights
+from sftlab.plan.contents import resolved_template
 from sftlab.plan.devices import default_precision
 from sftlab.plan.selection import Selected, select_examples
 from sftlab.plan.tasks import Job, Task
@@ -54,7 +54,7 @@ def train(place: Workplace, job: Job, task: Task) -> Record:
     )
     control = TrainControl(
         on_progress=lambda progress: place.moved(progress.step / progress.steps, progress.tokens),
-        max_steps=SMOKE_STEPS if place.setup.smoke else None,
+        max_steps=SMOKE_STEPS if place.setup.manner.smoke else None,
         max_micro_tokens=MICRO_BATCH_TOKENS[place.setup.device.kind],
     )
     trained = train_run(loaded, spec, data, files=files, control=control)
@@ -134,7 +134,7 @@ def _selected(place: Workplace, spec: RunSpec) -> Selected:
     selected = select_examples(
         spec.parts, refs, contents, samples=spec.samples, validation=spec.validation, seed=spec.seeds.sample
     )
-    if not place.setup.smoke:
+    if not place.setup.manner.smoke:
         return selected
     return Selected(selected.train, selected.held_out[:SMOKE_HELD_OUT])
 

@@ -1,6 +1,7 @@
 """Where a worker does its tasks: one device, one store, and the base that is in memory."""
 
 import gc
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -32,14 +33,22 @@ SMALL_BASES_BYTES = 2**28
 
 
 @dataclass(frozen=True)
+class Manner:
+    """How workers go about it: whether they only try things out, and whether only deterministic kernels are used."""
+
+    smoke: bool = False
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
 class Setup:
-    """What a worker is given once: the study, the store, its device, and whether it only tries things out."""
+    """What a worker is given once: the study, the store, its device, and how to go about it."""
 
     resolved: Resolved
     store_root: Path
     device: Device
     worker: int
-    smoke: bool = False
+    manner: Manner = Manner()
 
 
 class Workplace:
@@ -54,13 +63,17 @@ class Workplace:
         self._verified: set[str] = set()
         self._tokens = 0
         self._told_at = 0.0
+        if setup.manner.deterministic:
+            # cuBLAS reads it when CUDA starts.
+            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
 
     @cached_property
     def environment(self) -> dict[str, object]:
         """Provenance that is the same for all of this worker's records."""
         packages = {name: version(name) for name in ("sftlab", "torch", "transformers")}
         device = self.setup.device
-        return {"device": f"{device.kind}: {device.name}", "host": platform.node(), "versions": packages}
+        about = {"device": f"{device.kind}: {device.name}", "host": platform.node(), "versions": packages}
+        return {**about, "deterministic": self.setup.manner.deterministic}
 
     def moved(self, share: float, tokens: int) -> None:
         """Tell of progress, a few times a second at most."""
@@ -84,6 +97,7 @@ class Workplace:
 
             if self.setup.device.kind == "cpu":
                 torch.set_num_threads(1)
+            torch.use_deterministic_algorithms(self.setup.manner.deterministic)
             self._make_room()
             self._verify_base(base)
             loaded = load_base(base.base, device=self.setup.device.torch_name, precision=precision)
