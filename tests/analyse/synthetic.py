@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from sftlab.analyse.answers import analysis
 from sftlab.store import Failure, Record, Store
 from sftlab.study.cells import BaseCell, Cells, MeasureCell, RunCell, ScoreCell, checkpoint_label
 from sftlab.study.declaration import BaseRef, BenchmarkRef, Precision
@@ -294,3 +295,17 @@ def measure_record(cell: MeasureCell, design: Design) -> Record:
 
 
 __all__ = ["Design", "checkpoint_label", "make_cells", "write"]
+
+
+def answers(tmp_path, **changes):
+    return analysis(*write(Design(**changes), tmp_path))
+
+
+def only(frame, **wanted):
+    rows = frame.filter(*(pl.col(name) == value for name, value in wanted.items()))
+    assert rows.height == 1, rows
+    return rows.row(0, named=True)
+
+
+def replace_rows(record, rows):
+    return Record(record.identity, record.kind, record.spec, record.result, {"items": rows}, record.provenance)
