@@ -8,6 +8,7 @@ from sftlab.analyse.effects import Finding
 from sftlab.analyse.wording import listed
 
 TRIED = {"learning_rate": "learning rate", "batch_size": "batch size"}
+LENGTHS = {"samples": "samples", "epochs": "epochs", "fixed_steps": "steps", "schedule": "schedule"}
 
 
 def edge_findings(runs: pl.DataFrame) -> Iterator[Finding]:
@@ -23,10 +24,13 @@ def edge_findings(runs: pl.DataFrame) -> Iterator[Finding]:
         chosen = candidates.filter("chosen").join(ends.filter(pl.col("least") < pl.col("most")), on="method")
         at_edge = chosen.filter((pl.col(column) == pl.col("least")) | (pl.col(column) == pl.col("most")))
         several = runs["base"].n_unique() > 1
-        for part, rows in at_edge.partition_by("method", "dataset", column, as_dict=True, maintain_order=True).items():
-            method, dataset, value = part
+        varied = [name for name in LENGTHS if runs[name].n_unique() > 1]
+        parts = at_edge.partition_by("method", "dataset", column, *varied, as_dict=True, maintain_order=True)
+        for (method, dataset, value, *lengths), rows in parts.items():
             bases = rows["base"].unique(maintain_order=True).to_list()
-            of = f" (of {listed(bases)})" if several else ""
+            about = [f"{LENGTHS[name]} {length}" for name, length in zip(varied, lengths, strict=True)]
+            about += [listed(bases)] if several else []
+            of = f" ({', '.join(about)})" if about else ""
             yield Finding(
                 "data",
                 f"The best {noun} of {method} on {dataset}{of} lies at the edge {_number(value)} of its list: "

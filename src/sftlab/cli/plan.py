@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from sftlab.cli.opening import Opened
     from sftlab.plan.cost import Cost
 
+GPU_HOURS_WORTH_A_LINE = 0.1
+
 
 def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
     """Show the matrix of a study: cells, what the store already holds, shared work, and cost."""
@@ -109,7 +111,7 @@ def _print_cost(opened: "Opened", cost: "Cost") -> None:
             f"by itself, {cost.tokens_alone / cost.train_tokens:.1f} times as many"
         )
     _print_guesses(opened, cost)
-    if found[0].kind == "cpu" and cost.device_hours > 0:
+    if found[0].kind == "cpu" and cost.train_gpu_hours + cost.evaluation_gpu_hours >= GPU_HOURS_WORTH_A_LINE:
         print_line(
             f"on GPUs: {_gpu_hours(cost.train_gpu_hours)} GPU-hours of training, "
             f"{_gpu_hours(cost.evaluation_gpu_hours)} of evaluation, at an assumed {CUDA_FLOPS / 1e12:.0f} TFLOP/s "
