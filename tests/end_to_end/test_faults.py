@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,8 @@ import yaml
 from sftlab.pocket.files import PocketDesign
 from tests.end_to_end.flow import SMALL, assert_equal_tables, command, sftlab, small_study, table
 
+NEVER_DONE = replace(SMALL, samples=256, epochs=50)
+"""Takes minutes: it is killed while it is at work."""
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -101,7 +104,7 @@ def test_interrupt_stops_cleanly_and_the_next_run_goes_on(tmp_path: Path) -> Non
 
 
 def test_second_process_on_the_same_store_is_refused(tmp_path: Path) -> None:
-    study, store = small_study(tmp_path), tmp_path / "store"
+    study, store = small_study(tmp_path, NEVER_DONE), tmp_path / "store"
     process = start(study, store)
     try:
         wait_for_records(store, process)
