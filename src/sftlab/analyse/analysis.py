@@ -112,6 +112,54 @@ SCHEMAS: Mapping[str, Schema] = {
         "other_gain": REAL,
     },
     "seed_noise": {**METRIC, "sd": REAL, "df": COUNT},
+    "agreement": {
+        "factor": TEXT,
+        "level": TEXT,
+        "other": TEXT,
+        "raw": REAL,
+        "correlation": REAL,
+        "ci_low": REAL,
+        "ci_high": REAL,
+        "n": COUNT,
+        "units": TEXT,
+        "ceiling": REAL,
+        "disattenuated": REAL,
+        "p": REAL,
+        "p_adjusted": REAL,
+    },
+    "mean_agreement": {
+        "factor": TEXT,
+        "correlation": REAL,
+        "ci_low": REAL,
+        "ci_high": REAL,
+        "n": COUNT,
+        "p": REAL,
+    },
+    "components": {
+        "component": COUNT,
+        "share": REAL,
+        "cumulative": REAL,
+        "null_share": REAL,
+        "null_high": REAL,
+        "beyond_null": TRUTH,
+    },
+    "loadings": {"component": COUNT, "benchmark": TEXT, "loading": REAL},
+    "variance_shares": {"source": TEXT, "share": REAL, **INTERVAL, "variance": REAL},
+    "consistency": {
+        **METRIC,
+        "dataset": TEXT,
+        "gain": REAL,
+        **INTERVAL,
+        "p": REAL,
+        "p_adjusted": REAL,
+        "new_low": REAL,
+        "new_high": REAL,
+        "sd": REAL,
+        "p_spread": REAL,
+        "helped": COUNT,
+        "hurt": COUNT,
+        "holds": TEXT,
+    },
 }
 
 
@@ -144,6 +192,12 @@ class Analysis:
       datasets that were tried alone do not count: they are no datasets of their own.
     - training_points: the base x dataset cells behind them.
     - seed_noise: standard deviation of gain between seeds of the same cell, with its degrees of freedom.
+    - agreement: correlations between the levels of a factor (base, dataset, benchmark) over the other two; `raw`, and
+      `correlation` after double centring; `ceiling` and `disattenuated` where item noise is known; `p` by permutation.
+    - mean_agreement: their mean over all pairs of levels.
+    - components, loadings: principal components of gains on all benchmarks, beside a null without anything shared.
+    - variance_shares: what gains depend on, of a complete array of main-metric gains.
+    - consistency: for every dataset and benchmark, whether the gain holds over families (`holds`).
     """
 
     study: str
@@ -159,6 +213,12 @@ class Analysis:
     training: pl.DataFrame
     training_points: pl.DataFrame
     seed_noise: pl.DataFrame
+    agreement: pl.DataFrame
+    mean_agreement: pl.DataFrame
+    components: pl.DataFrame
+    loadings: pl.DataFrame
+    variance_shares: pl.DataFrame
+    consistency: pl.DataFrame
 
     def __post_init__(self) -> None:
         for name, schema in SCHEMAS.items():

@@ -19,6 +19,7 @@ from sftlab.analyse.gain_sets import Influence, MetricKey, gain_sets, item_influ
 from sftlab.analyse.layers import layer_change_frame, layer_correlations_frame, profiles
 from sftlab.analyse.properties import Sources, properties_frame, property_points, sources_of
 from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame, ranking_frame
+from sftlab.analyse.synergy import synergy
 from sftlab.analyse.tables import table
 from sftlab.analyse.training import seed_noise_frame, training_frames
 from sftlab.analyse.verdicts import LEVEL
@@ -59,12 +60,14 @@ def analysis_of_tables(
     correlations = layer_correlations_frame(moved, sets, sources or {})
     training, training_points = training_frames(sets, sources or {})
     noise = seed_noise_frame(sets)
+    shared = synergy(sets, sources or {})
     units = ("base family", "base families") if tables["runs"]["family"].n_unique() > 1 else ("base", "bases")
     findings = (
         *_state(tables),
         *data_findings(contests(sets, ranking, comparisons, gains), sets),
         *edge_findings(tables["runs"]),
         *gains_findings(gains),
+        *shared.findings,
         *property_findings(properties),
         *layer_findings(change, correlations, units),
         *training_findings(training, noise, units),
@@ -83,6 +86,7 @@ def analysis_of_tables(
         training=training,
         training_points=training_points,
         seed_noise=noise,
+        **shared.frames,
     )
 
 

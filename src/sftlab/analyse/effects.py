@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Section = Literal["data", "gains", "properties", "layers", "training"]
-SECTIONS: tuple[Section, ...] = ("data", "gains", "properties", "layers", "training")
+Section = Literal["data", "gains", "synergy", "properties", "layers", "training"]
+SECTIONS: tuple[Section, ...] = ("data", "gains", "synergy", "properties", "layers", "training")
 
 
 @dataclass(frozen=True)

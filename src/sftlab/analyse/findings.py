@@ -257,6 +257,7 @@ def headings() -> dict[Section, str]:
     return {
         "data": "Which data for which benchmark?",
         "gains": "Which bases gained from which data?",
+        "synergy": "Which data help everywhere, and which only some bases?",
         "properties": "Which property of the data goes with the gain?",
         "layers": "Which layers moved, and where does that go with the gain?",
         "training": "What did the training choices cost?",
