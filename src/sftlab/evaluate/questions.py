@@ -9,11 +9,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from sftlab.benchmarks.item import Benchmark, Item
-from sftlab.lm.base import LoadedBase
 from sftlab.lm.encoding import encode_continuation, encode_prompt
 from sftlab.lm.likelihood import encode_pairs, prefix_id
 from sftlab.lm.request_tree import Ids, Request
 from sftlab.lm.templates import ResolvedTemplate, render_prompt, resolve_template
+from sftlab.lm.tokenizer import TokenizedModel
 from sftlab.study.declaration import Template
 
 MIN_NEW_TOKENS = 64
@@ -56,11 +56,11 @@ class Question:
         return f"{needed} tokens do not fit the context of {context_length}" if needed > context_length else None
 
 
-_OF_BASE: "WeakKeyDictionary[LoadedBase, dict[tuple[str, str], tuple[Question, ...]]]" = WeakKeyDictionary()
+_OF_BASE: "WeakKeyDictionary[TokenizedModel, dict[tuple[str, str], tuple[Question, ...]]]" = WeakKeyDictionary()
 
 
 def questions(
-    base: LoadedBase, benchmark: Benchmark, template: Literal["plain"] | Template
+    base: TokenizedModel, benchmark: Benchmark, template: Literal["plain"] | Template
 ) -> tuple[tuple[Question, ...], tuple[str, ...]]:
     """The items of a benchmark in ids, and the texts that end a generated answer.
 
@@ -69,7 +69,7 @@ def questions(
     (lm-evaluation-harness drops the delimiter under a chat template too); the token that ends the assistant's turn then
     ends an answer as well.
     """
-    resolved = template if template == "plain" else resolve_template(template, base.tokenizer)
+    resolved = template if template == "plain" else resolve_template(template, base.base_tokenizer.tokenizer)
     source = "plain" if resolved == "plain" else f"{resolved.name}\n{resolved.source}"
     known = _OF_BASE.setdefault(base, {})
     key = (_content_digest(benchmark), source)
@@ -87,7 +87,7 @@ def _content_digest(benchmark: Benchmark) -> str:
 
 
 def _encoded(
-    base: LoadedBase, benchmark: Benchmark, template: ResolvedTemplate | Literal["plain"]
+    base: TokenizedModel, benchmark: Benchmark, template: ResolvedTemplate | Literal["plain"]
 ) -> tuple[Question, ...]:
     items = benchmark.items
     answers = [(item.choices or item.gold[:1]) if "likelihood" in benchmark.scorers else () for item in items]
@@ -105,7 +105,7 @@ def _encoded(
 
 
 def _requests(
-    base: LoadedBase,
+    base: TokenizedModel,
     pairs: Sequence[tuple[str, str]],
     delimiter: str,
     template: ResolvedTemplate | Literal["plain"],
@@ -123,7 +123,7 @@ def _requests(
     return requests
 
 
-def _prompt(base: LoadedBase, context: str, template: ResolvedTemplate | Literal["plain"]) -> Ids:
+def _prompt(base: TokenizedModel, context: str, template: ResolvedTemplate | Literal["plain"]) -> Ids:
     if template == "plain":
         ids = base.base_tokenizer.encode_text(context)
     else:

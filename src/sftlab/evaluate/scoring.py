@@ -10,6 +10,8 @@ import polars as pl
 
 from sftlab.benchmarks.item import Benchmark, Scorer
 from sftlab.errors import ModelError
+from sftlab.evaluate.engines.built_in import BuiltInEngine
+from sftlab.evaluate.engines.engine import Engine, unwatched
 from sftlab.evaluate.item_rows import (
     EXACT_MATCH,
     Row,
@@ -21,8 +23,6 @@ from sftlab.evaluate.item_rows import (
 )
 from sftlab.evaluate.questions import Question, questions
 from sftlab.lm.base import LoadedBase
-from sftlab.lm.generation import generate_greedy
-from sftlab.lm.likelihood import continuation_log_likelihoods
 from sftlab.study.declaration import Template
 
 
@@ -32,7 +32,7 @@ class ScoreOptions:
 
     template: Literal["plain"] | Template
     max_batch_tokens: int
-    on_progress: Callable[[float], None] = lambda _: None
+    on_progress: Callable[[float], None] = unwatched
 
 
 @dataclass(frozen=True)
@@ -56,27 +56,39 @@ class _Asked:
 
 
 def score_benchmark(base: LoadedBase, benchmark: Benchmark, *, options: ScoreOptions) -> Scored:
-    """Score what a base holds now on every item, by each of the benchmark's scorers.
+    """Score what a base in memory holds now; see `score_with`."""
+    engine = BuiltInEngine(base, options.max_batch_tokens)
+    return score_with(engine, benchmark, template=options.template, on_progress=options.on_progress)
+
+
+def score_with(
+    engine: Engine,
+    benchmark: Benchmark,
+    *,
+    template: Literal["plain"] | Template,
+    on_progress: Callable[[float], None] = unwatched,
+) -> Scored:
+    """Score an engine's model on every item, by each of the benchmark's scorers.
 
     Rows: one for each item, scorer and metric (`likelihood_rows` says which). An item that does not fit the model's
     context is never cut: its rows have status `unfit` and no score. Counts in the result: `items`, `unfit_items` (under
     any scorer), `unparsed` by scorer, `capped_items` (fewer new tokens allowed than the benchmark says, because the
     context ends), `requests` and `tokens` (of prompts and continuations; generated ones are not counted),
-    `wall_seconds`. Raises ModelError where the model's log-likelihoods are not finite numbers.
+    `wall_seconds`; `engine` says which engine answered. Raises ModelError where the model's log-likelihoods are not
+    finite numbers.
     """
     start = time.monotonic()
-    asked_items, stops = questions(base, benchmark, options.template)
+    asked_items, stops = questions(engine.model, benchmark, template)
     found: dict[Scorer, _Asked] = {}
     for place, scorer in enumerate(benchmark.scorers):
 
         def progress(share: float, place: int = place) -> None:
-            options.on_progress((place + share) / len(benchmark.scorers))
+            on_progress((place + share) / len(benchmark.scorers))
 
-        inner = ScoreOptions(options.template, options.max_batch_tokens, progress)
         if scorer == "likelihood":
-            found[scorer] = _by_likelihood(base, asked_items, inner)
+            found[scorer] = _by_likelihood(engine, asked_items, progress)
         else:
-            found[scorer] = _by_generation(base, benchmark, asked_items, stops=stops, options=inner)
+            found[scorer] = _by_generation(engine, benchmark, asked_items, stops=stops, on_progress=progress)
     frame = item_frame([row for asked in found.values() for row in asked.rows])
     obstacles = {item: reason for asked in found.values() for item, reason in asked.obstacles.items()}
     done = bool((frame["status"] == "done").any())
@@ -89,6 +101,7 @@ def score_benchmark(base: LoadedBase, benchmark: Benchmark, *, options: ScoreOpt
         "unparsed": {scorer: asked.unparsed for scorer, asked in found.items()},
         "requests": sum(asked.requests for asked in found.values()),
         "tokens": sum(asked.tokens for asked in found.values()),
+        "engine": str(engine.about),
         "wall_seconds": time.monotonic() - start,
     }
     return Scored(result, {"items": frame})
@@ -101,16 +114,15 @@ def _nothing_fits(obstacles: Mapping[str, str]) -> str:
     return f"none of {len(obstacles)} items can be asked: of item {item}, {reason}"
 
 
-def _by_likelihood(base: LoadedBase, asked_items: Sequence[Question], options: ScoreOptions) -> _Asked:
-    obstacles = [question.likelihood_obstacle(base.context_length) for question in asked_items]
+def _by_likelihood(engine: Engine, asked_items: Sequence[Question], on_progress: Callable[[float], None]) -> _Asked:
+    model = engine.model
+    obstacles = [question.likelihood_obstacle(model.context_length) for question in asked_items]
     fitting = [question for question, obstacle in zip(asked_items, obstacles, strict=True) if obstacle is None]
     requests = [request for question in fitting for request in question.continuations]
-    scored = continuation_log_likelihoods(
-        base, requests, max_batch_tokens=options.max_batch_tokens, on_progress=options.on_progress
-    )
+    scored = engine.log_likelihoods(requests, on_progress=on_progress)
     if not np.isfinite(scored.log_likelihood).all():
         raise ModelError(
-            f"the log-likelihoods of {base.holding or base.name} are not finite: its weights may have diverged"
+            f"the log-likelihoods of {model.holding or model.name} are not finite: its weights may have diverged"
         )
     ends = np.cumsum([len(question.continuations) for question in fitting])
     log_likelihoods = iter(np.split(scored.log_likelihood, ends[:-1]))
@@ -125,26 +137,19 @@ def _by_likelihood(base: LoadedBase, asked_items: Sequence[Question], options: S
 
 
 def _by_generation(
-    base: LoadedBase,
+    engine: Engine,
     benchmark: Benchmark,
     asked_items: Sequence[Question],
     *,
     stops: tuple[str, ...],
-    options: ScoreOptions,
+    on_progress: Callable[[float], None],
 ) -> _Asked:
     assert benchmark.read is not None, "a benchmark with generated answers says how they are read"
-    limit = benchmark.max_new_tokens
-    obstacles = [question.generation_obstacle(base.context_length, limit) for question in asked_items]
+    limit, context_length = benchmark.max_new_tokens, engine.model.context_length
+    obstacles = [question.generation_obstacle(context_length, limit) for question in asked_items]
     fitting = [question for question, obstacle in zip(asked_items, obstacles, strict=True) if obstacle is None]
     prompts = [question.prompt_ids for question in fitting]
-    texts = generate_greedy(
-        base,
-        prompts,
-        max_new_tokens=limit,
-        stops=stops,
-        max_batch_tokens=options.max_batch_tokens,
-        on_progress=options.on_progress,
-    )
+    texts = engine.generate(prompts, max_new_tokens=limit, stops=stops, on_progress=on_progress)
     readings = [benchmark.read(question.item, text) for question, text in zip(fitting, texts, strict=True)]
     read_rows = [generative_rows(question.item, one) for question, one in zip(fitting, readings, strict=True)]
     metrics = [row["metric"] for row in read_rows[0]] if read_rows else [EXACT_MATCH]
@@ -158,7 +163,7 @@ def _by_generation(
         sum(not reading.parsed for reading in readings),
         len(prompts),
         sum(map(len, prompts)),
-        sum(len(prompt) + limit > base.context_length for prompt in prompts),
+        sum(len(prompt) + limit > context_length for prompt in prompts),
     )
 
 

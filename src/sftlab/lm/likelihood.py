@@ -29,7 +29,7 @@ from sftlab.lm.request_tree import (
     row_tokens,
 )
 from sftlab.lm.token_loss import CHUNK_LOGITS, has_plain_head
-from sftlab.lm.tokenizer import Segment
+from sftlab.lm.tokenizer import Segment, TokenizedModel
 
 __all__ = ["LogLikelihoods", "Request", "continuation_log_likelihoods", "encode_pair", "encode_pairs"]
 
@@ -43,12 +43,12 @@ class LogLikelihoods:
     num_tokens: NDArray[np.int64]
 
 
-def encode_pair(base: LoadedBase, context: str, continuation: str) -> Request:
+def encode_pair(base: TokenizedModel, context: str, continuation: str) -> Request:
     """Ids of a continuation and its context; see `encode_pairs`."""
     return encode_pairs(base, [(context, continuation)])[0]
 
 
-def encode_pairs(base: LoadedBase, pairs: Sequence[tuple[str, str]]) -> list[Request]:
+def encode_pairs(base: TokenizedModel, pairs: Sequence[tuple[str, str]]) -> list[Request]:
     """Ids of (context, continuation) pairs, parted as lm-evaluation-harness does.
 
     White space that ends the context is moved to the continuation; both are encoded as one text, and the continuation
@@ -71,15 +71,16 @@ def encode_pairs(base: LoadedBase, pairs: Sequence[tuple[str, str]]) -> list[Req
     return requests
 
 
-def prefix_id(base: LoadedBase) -> int:
+def prefix_id(base: TokenizedModel) -> int:
     """The id that stands before a text with nothing before it."""
-    if base.bos_id is not None:
-        return base.bos_id
-    bos = base.tokenizer.bos_token_id
-    return int(bos) if bos is not None else base.eos_id
+    known = base.base_tokenizer
+    if known.bos_id is not None:
+        return known.bos_id
+    bos = known.tokenizer.bos_token_id
+    return int(bos) if bos is not None else known.eos_id
 
 
-def _encoded(base: LoadedBase, texts: Sequence[str]) -> list[Ids]:
+def _encoded(base: TokenizedModel, texts: Sequence[str]) -> list[Ids]:
     return [tokens.ids for tokens in base.base_tokenizer.encode([[Segment(text)] for text in texts])]
 
 

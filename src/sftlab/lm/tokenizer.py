@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,6 +201,33 @@ class BaseTokenizer:
         for found in self._marker_pattern.finditer(text):
             char_bytes[found.start() : found.end()] = 0
         return char_bytes
+
+
+class TokenizedModel(Protocol):
+    """A model as those see it who ask it questions: in memory here, or held by a server, with its tokenizer here.
+
+    `holding` is a label of its weights, None for an untouched base.
+    """
+
+    @property
+    def name(self) -> str:
+        """The base's name."""
+        ...
+
+    @property
+    def holding(self) -> str | None:
+        """Which weights are asked now."""
+        ...
+
+    @property
+    def base_tokenizer(self) -> BaseTokenizer:
+        """How text becomes its ids."""
+        ...
+
+    @property
+    def context_length(self) -> int:
+        """How many ids fit."""
+        ...
 
 
 def _overlaps(spans: NDArray[np.int64], flags_C: NDArray[np.bool_]) -> NDArray[np.bool_]:
