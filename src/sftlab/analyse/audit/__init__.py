@@ -1,0 +1,1 @@
+"""What is wrong with results: one file a check, found through one registry."""

@@ -1,0 +1,135 @@
+"""Scores of one model that stand in another model's row as well.
+
+Axes: M models, K columns (benchmark, scorer and metric).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sftlab.analyse.audit.finding import KEYS, AuditFinding, Tables
+from sftlab.analyse.intervals import Reals
+from sftlab.analyse.wording import counted, listed, plain
+
+LEVEL = 0.001
+"""Chance of calling any pair of independent models copies of one another, over all pairs that are compared."""
+EXPONENTS = np.linspace(0.05, 1.0, 20)
+COLUMN = ("benchmark", "scorer", "metric")
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class _Pair:
+    a: int
+    b: int
+    equal: NDArray[np.bool_]
+    log_p: float
+
+
+def copied_scores(tables: Tables) -> Iterator[AuditFinding]:
+    """Pairs of models of different bases, or of one base after different data, that are equal where chance forbids it.
+
+    How often two models are equal in a column by chance is counted over all pairs of different bases: often where many
+    models score 0 or values are rounded coarsely, hardly ever where they have many digits. The chance of as much
+    coincidence as a pair shows is bounded after Chernoff and corrected for all pairs (Bonferroni). Nobody can know
+    which of two copies is the original: both are suspect.
+    """
+    scores = tables["scores"].filter(pl.col("value").is_not_null() & pl.col("metric").is_not_null())
+    wide = scores.with_columns(pl.concat_str(COLUMN, separator="\t").alias("column")).pivot(
+        "column",
+        index=["checkpoint", "base", "dataset", "run"],
+        values="value",
+        aggregate_function="first",
+        maintain_order=True,
+    )
+    columns = wide.columns[4:]
+    if wide.height < 2 or not columns:
+        return
+    value_MK = wide.select(columns).to_numpy().astype(np.float64)
+    base_M = wide["base"].to_numpy()
+    data_M = wide["dataset"].to_numpy()
+    for pair in _copies(value_MK, base_M, data_M):
+        equal = [name for name, same in zip(columns, pair.equal, strict=True) if same]
+        yield _finding(wide, scores, pair, equal)
+
+
+def _copies(value_MK: Reals, base_M: NDArray[np.object_], data_M: NDArray[np.object_]) -> Iterator[_Pair]:
+    models = len(value_MK)
+    chance_K = _chance_of_equality(value_MK, base_M)
+    surprise_K = -np.log(chance_K)
+    bound = math.log(LEVEL) - math.log(models * (models - 1) / 2)
+    for a in range(models - 1):
+        rest = slice(a + 1, None)
+        equal_MK = value_MK[rest] == value_MK[a]
+        total_M = equal_MK @ surprise_K
+        other_base_M = base_M[rest] != base_M[a]
+        other_data_M = data_M[rest] != data_M[a]
+        both_MK = ~np.isnan(value_MK[rest]) & ~np.isnan(value_MK[a])
+        wholly_M = (equal_MK | ~both_MK).all(axis=1)
+        for place in np.flatnonzero((total_M > -bound) & (other_base_M | (other_data_M & wholly_M))):
+            log_p = _log_tail(float(total_M[place]), chance_K[both_MK[place]])
+            if log_p <= bound:
+                yield _Pair(a, a + 1 + int(place), equal_MK[place], log_p)
+
+
+def _chance_of_equality(value_MK: Reals, base_M: NDArray[np.object_]) -> Reals:
+    """Share of pairs of different bases that are equal in a column, at least one in all pairs that there are."""
+    chances = []
+    for value_M in value_MK.T:
+        known = ~np.isnan(value_M)
+        equal = _pairs(value_M[known]) - sum(_pairs(value_M[known & (base_M == base)]) for base in set(base_M))
+        sizes = [int((known & (base_M == base)).sum()) for base in set(base_M)]
+        pairs = _choose_two(int(known.sum())) - sum(_choose_two(size) for size in sizes)
+        chances.append((equal + 1) / (pairs + 1) if pairs else 1.0)
+    return np.clip(np.array(chances, dtype=np.float64), 1e-12, 1.0)
+
+
+def _pairs(value_N: Reals) -> int:
+    """How many pairs are equal."""
+    _, count = np.unique(value_N, return_counts=True)
+    return int((count * (count - 1) // 2).sum())
+
+
+def _choose_two(count: int) -> int:
+    return count * (count - 1) // 2
+
+
+def _log_tail(total: float, chance_K: Reals) -> float:
+    """Log of a bound on the chance that equal columns are together as surprising as `total` (Chernoff)."""
+    exponent_S = EXPONENTS[:, None]
+    log_moment_S = np.log1p(-chance_K + chance_K ** (1 - exponent_S)).sum(axis=1)
+    return float(np.min(log_moment_S - EXPONENTS * total))
+
+
+def _finding(wide: pl.DataFrame, scores: pl.DataFrame, pair: _Pair, equal: list[str]) -> AuditFinding:
+    names = [_model(wide.row(place, named=True)) for place in (pair.a, pair.b)]
+    parts = [name.split("\t") for name in equal]
+    benchmarks = list(dict.fromkeys(part[0] for part in parts))
+    shown = listed(benchmarks) if len(benchmarks) <= SHOWN else f"{', '.join(benchmarks[:SHOWN])} and others"
+    exponent = math.floor(pair.log_p / math.log(10))
+    chance = f"p < 1e{exponent + 1}" if exponent < -4 else f"p = {plain(math.exp(pair.log_p))}"
+    wanted = pl.DataFrame({name: [part[place] for part in parts] for place, name in enumerate(COLUMN)})
+    checkpoints = [wide["checkpoint"][place] for place in (pair.a, pair.b)]
+    rows = scores.filter(pl.col("checkpoint").is_in(checkpoints)).join(wanted, on=COLUMN, how="semi")
+    return AuditFinding(
+        check="copied_scores",
+        severity="error",
+        text=f"{names[0]} and {names[1]} have the same {counted(len(equal), 'score')} ({shown}; by chance {chance})",
+        why="one model's results stand in the other's row, and nobody can know from the numbers whose they are; if one "
+        "of them is a base, every gain over it is wrong",
+        advice="evaluate both models again on these benchmarks, or leave both out",
+        rows=rows.select("checkpoint", "base", "dataset", "benchmark", "scorer", "metric", "value"),
+        excluded=rows.select(KEYS),
+    )
+
+
+def _model(row: dict[str, object]) -> str:
+    return (
+        f"the base {row['base']}"
+        if row["run"] is None
+        else f"{row['base']} after {row['dataset']} ({row['checkpoint']})"
+    )
