@@ -1,6 +1,6 @@
 """Benchmarks and their items, as the scoring engine sees them: text in, text out, no model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,27 +23,49 @@ class Item:
     stratum: str | None = None
 
 
+EXACT_MATCH = "exact_match"
+
+
 @dataclass(frozen=True)
 class FilteredAnswer:
-    """What another filter of the same task reads out of the same generated answer."""
+    """What another filter or metric of the same task makes of the same generated answer; `filter` "" is the first."""
 
     filter: str
     score: float
     answer: str
     parsed: bool
+    metric: str = EXACT_MATCH
+
+    @property
+    def name(self) -> str:
+        """The metric, and behind a colon the filter where it is not the task's first."""
+        return f"{self.metric}:{self.filter}" if self.filter else self.metric
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read out of a generated answer: its score in [0, 1], the extracted answer, and whether any was found.
+    """What was read out of a generated answer: its score, the extracted answer, and whether any was found.
 
-    A task with several filters is scored by its first; `others` is what the rest of them would have read.
+    The score is in [0, 1] but for metrics that say otherwise (`bleu_max` is a percentage). A task with several filters
+    or metrics is scored by its first ones; `others` is what the rest of them make of the answer.
     """
 
     score: float
     answer: str
     parsed: bool
     others: tuple[FilteredAnswer, ...] = ()
+    metric: str = EXACT_MATCH
+
+
+@dataclass(frozen=True)
+class ChoiceMetrics:
+    """Metrics that a task itself makes of the log-likelihoods of an item's choices, in place of accuracy.
+
+    `weigh` takes the log-likelihood of each choice in nats and gives the metrics in `names`.
+    """
+
+    names: tuple[str, ...]
+    weigh: Callable[[Item, Sequence[float]], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +75,7 @@ class Benchmark:
     `likelihood`: with choices, accuracy among them (plain and per byte) and bits per byte of the gold one; without,
     bits per byte of the (first) gold answer. `generative`: `read` judges the greedy answer, cut at the first stop.
     `delimiter` is what every continuation starts with; `skipped` counts rows without a question or an answer.
+    `choice_metrics` stands in for accuracy where right choices are several; `metric` is the first of generated answers.
     """
 
     name: str
@@ -64,3 +87,5 @@ class Benchmark:
     read: Callable[[Item, str], Reading] | None = None
     delimiter: str = " "
     skipped: int = 0
+    choice_metrics: ChoiceMetrics | None = None
+    metric: str = EXACT_MATCH

@@ -27,9 +27,9 @@ TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mbox|mathrm)\s*\{([^{}]*)\}")
 
 
 def equal_answers(answer: str, gold: str) -> bool:
-    """Whether an answer is the same mathematics as the gold one: equal value, set, interval, tuple, matrix or text.
+    r"""Whether an answer is the same mathematics as the gold one: equal value, set, interval, tuple, matrix or text.
 
-    0.5, \\frac12 and 50\\% are equal; units, degree signs and `x =` before a value do not count; the order of a set
+    0.5, \frac12 and 50\% are equal; units, degree signs and `x =` before a value do not count; the order of a set
     does not count, that of a tuple does. Never raises for what stands in the answers: what cannot be read as
     mathematics within three seconds of computing is equal only to the same text.
     """

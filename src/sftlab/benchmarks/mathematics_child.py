@@ -30,7 +30,7 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
         try:
             equal = compare(answer, gold)
-        except (Exception, RecursionError, MemoryError):
+        except Exception:  # noqa: BLE001 - whatever fails in a solver, the answers are not shown to be equal
             equal = False
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.setitimer(signal.ITIMER_REAL, 0.0)

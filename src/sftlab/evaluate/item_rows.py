@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftlab.benchmarks.item import FilteredAnswer, Item, Reading, Scorer
+from sftlab.benchmarks.item import ChoiceMetrics, FilteredAnswer, Item, Reading, Scorer
 from sftlab.evaluate.questions import Question
 
 SCHEMA = {
@@ -24,11 +24,12 @@ SCHEMA = {
     "status": pl.String(),
 }
 Row = dict[str, Any]
-EXACT_MATCH = "exact_match"
 
 
-def likelihood_metrics(item: Item) -> tuple[str, ...]:
-    """What log-likelihoods say of an item."""
+def likelihood_metrics(item: Item, own: ChoiceMetrics | None = None) -> tuple[str, ...]:
+    """What log-likelihoods say of an item; `own` are a task's own metrics in place of accuracy."""
+    if own is not None:
+        return ("bits_per_byte", *own.names)
     return ("accuracy", "accuracy_per_byte", "bits_per_byte") if item.choices else ("bits_per_byte",)
 
 
@@ -37,14 +38,17 @@ def unfit_rows(item: Item, scorer: Scorer, metrics: Iterable[str]) -> list[Row]:
     return [_row(item, scorer, metric, status="unfit") for metric in metrics]
 
 
-def likelihood_rows(question: Question, log_likelihood_C: NDArray[np.float64]) -> list[Row]:
+def likelihood_rows(
+    question: Question, log_likelihood_C: NDArray[np.float64], own: ChoiceMetrics | None = None
+) -> list[Row]:
     """Scores from the log-likelihoods of the C choices, or of the gold answer alone.
 
     `accuracy` and `accuracy_per_byte` are 1 where the gold choice has the greatest log-likelihood, as it is or per
     UTF-8 byte of the choice without its delimiter: lm-evaluation-harness's `acc` and `acc_bytes` (its `acc_norm`
     divides by characters, which is the same where choices are ASCII). The first of equal ones is chosen, as there.
     `bits_per_byte` is the gold answer's code length over its bytes without the delimiter. All rows carry the gold
-    answer's log-likelihood in nats and its bytes; `answer` is the choice made.
+    answer's log-likelihood in nats and its bytes; `answer` is the choice made. A task's `own` metrics stand in place of
+    accuracy.
     """
     item = question.item
     gold = item.gold_choice if item.choices else 0
@@ -53,7 +57,10 @@ def likelihood_rows(question: Question, log_likelihood_C: NDArray[np.float64]) -
     common: Row = {"log_likelihood": float(log_likelihood_C[gold]), "num_bytes": question.num_bytes[gold]}
     bits = -common["log_likelihood"] / (common["num_bytes"] * math.log(2))
     rows = [_row(item, "likelihood", "bits_per_byte", score=bits, **common)]
-    if item.choices:
+    if own is not None:
+        weighed = own.weigh(item, log_likelihood_C.tolist())
+        rows += [_row(item, "likelihood", name, score=weighed[name], **common) for name in own.names]
+    elif item.choices:
         by_metric = {"accuracy": log_likelihood_C, "accuracy_per_byte": log_likelihood_C / num_bytes_C}
         for metric, value_C in by_metric.items():
             chosen = int(np.argmax(value_C))
@@ -63,10 +70,10 @@ def likelihood_rows(question: Question, log_likelihood_C: NDArray[np.float64]) -
 
 
 def generative_rows(item: Item, reading: Reading) -> list[Row]:
-    """The score of what was read out of a generated answer; what the task's other filters read, under their names."""
+    """The score of what was read out of a generated answer; what other filters and metrics say, under their names."""
     read: dict[str, Reading | FilteredAnswer] = {
-        EXACT_MATCH: reading,
-        **{f"{EXACT_MATCH}:{other.filter}": other for other in reading.others},
+        reading.metric: reading,
+        **{other.name: other for other in reading.others},
     }
     return [
         _row(item, "generative", metric, score=one.score, answer=one.answer, parsed=one.parsed)

@@ -13,7 +13,6 @@ from sftlab.errors import ModelError
 from sftlab.evaluate.engines.built_in import BuiltInEngine
 from sftlab.evaluate.engines.engine import Engine, unwatched
 from sftlab.evaluate.item_rows import (
-    EXACT_MATCH,
     Row,
     generative_rows,
     item_frame,
@@ -86,7 +85,7 @@ def score_with(
             on_progress((place + share) / len(benchmark.scorers))
 
         if scorer == "likelihood":
-            found[scorer] = _by_likelihood(engine, asked_items, progress)
+            found[scorer] = _by_likelihood(engine, benchmark, asked_items, progress)
         else:
             found[scorer] = _by_generation(engine, benchmark, asked_items, stops=stops, on_progress=progress)
     frame = item_frame([row for asked in found.values() for row in asked.rows])
@@ -114,8 +113,10 @@ def _nothing_fits(obstacles: Mapping[str, str]) -> str:
     return f"none of {len(obstacles)} items can be asked: of item {item}, {reason}"
 
 
-def _by_likelihood(engine: Engine, asked_items: Sequence[Question], on_progress: Callable[[float], None]) -> _Asked:
-    model = engine.model
+def _by_likelihood(
+    engine: Engine, benchmark: Benchmark, asked_items: Sequence[Question], on_progress: Callable[[float], None]
+) -> _Asked:
+    model, own = engine.model, benchmark.choice_metrics
     obstacles = [question.likelihood_obstacle(model.context_length) for question in asked_items]
     fitting = [question for question, obstacle in zip(asked_items, obstacles, strict=True) if obstacle is None]
     requests = [request for question in fitting for request in question.continuations]
@@ -129,9 +130,9 @@ def _by_likelihood(engine: Engine, asked_items: Sequence[Question], on_progress:
     rows: list[Row] = []
     for question, obstacle in zip(asked_items, obstacles, strict=True):
         if obstacle is None:
-            rows.extend(likelihood_rows(question, next(log_likelihoods)))
+            rows.extend(likelihood_rows(question, next(log_likelihoods), own))
         else:
-            rows.extend(unfit_rows(question.item, "likelihood", likelihood_metrics(question.item)))
+            rows.extend(unfit_rows(question.item, "likelihood", likelihood_metrics(question.item, own)))
     num_tokens = sum(request.num_inputs + 1 for request in requests)
     return _Asked(rows, _named(asked_items, obstacles), 0, len(requests), num_tokens)
 
@@ -152,7 +153,7 @@ def _by_generation(
     texts = engine.generate(prompts, max_new_tokens=limit, stops=stops, on_progress=on_progress)
     readings = [benchmark.read(question.item, text) for question, text in zip(fitting, texts, strict=True)]
     read_rows = [generative_rows(question.item, one) for question, one in zip(fitting, readings, strict=True)]
-    metrics = [row["metric"] for row in read_rows[0]] if read_rows else [EXACT_MATCH]
+    metrics = [row["metric"] for row in read_rows[0]] if read_rows else [benchmark.metric]
     in_turn = iter(read_rows)
     rows: list[Row] = []
     for question, obstacle in zip(asked_items, obstacles, strict=True):
