@@ -33,11 +33,16 @@ def test_datasets_without_a_common_recipe_are_not_ranked(tmp_path):
         assert not any(word in sentence for sentence in told), word
 
 
-def test_pairs_with_a_common_recipe_are_compared_where_all_have_none(tmp_path):
+def test_datasets_with_a_common_recipe_are_ranked_without_the_rest(tmp_path):
     cells, store = write(Design(bases=4, seeds=1, items=60, datasets=("arithmetic", "facts", "chat")), tmp_path)
     found = analysis(with_recipes(cells, {"chat": 1}), store)
     (sentence,) = found.sentences("data", benchmark="arithmetic_test")
-    assert "of pairs that share one, arithmetic is surely better than facts." in sentence
+    assert "On arithmetic_test, arithmetic helped most" in sentence
+    assert "surely better than facts" in sentence
+    assert "not counted: chat (other recipes)." in sentence
+    unranked = found.ranking.filter(dataset="chat")
+    assert unranked.height > 0
+    assert unranked["rank"].null_count() == unranked.height
     assert set(found.comparisons["dataset"]) | set(found.comparisons["other"]) == {"arithmetic", "facts"}
 
 
@@ -53,7 +58,7 @@ def test_datasets_are_ranked_over_the_recipes_that_all_were_tried_with(tmp_path)
         row = only(found.ranking, benchmark="arithmetic_test", dataset=dataset, population=LIKE_THESE)
         full = found.gains.filter(benchmark="arithmetic_test", dataset=dataset, method="full")
         assert row["gain"] == pytest.approx(full["gain"].mean())
-    assert "only 1 recipe of 2 that all datasets were tried with" in found.sentences("data")[1]
+    assert "only 1 recipe of 2 that all of them were tried with" in found.sentences("data")[1]
 
 
 def test_learning_rate_that_differs_by_dataset_is_no_common_recipe(tmp_path):

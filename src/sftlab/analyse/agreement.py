@@ -177,14 +177,16 @@ def _shuffled(table_XY: Reals, axis: int, generator: np.random.Generator) -> Rea
 
 
 def _permutation_p(a_XY: Reals, b_XY: Reals, axis: int, generator: np.random.Generator) -> float | None:
-    observed = _correlation(a_XY, b_XY)
-    if observed is None:
+    """Both tables are centred, so that sums of products stand for correlations."""
+    if _correlation(a_XY, b_XY) is None:
         return None
-    hits = 0
-    for _ in range(PERMUTATIONS):
-        shuffled = _correlation(_shuffled(a_XY, axis, generator), b_XY)
-        hits += shuffled is not None and abs(shuffled) >= abs(observed) - 1e-12
-    return (1 + hits) / (1 + PERMUTATIONS)
+    moved_aUV, moved_bUV = np.moveaxis(a_XY, axis, 0), np.moveaxis(b_XY, axis, 0)
+    product_UU = moved_aUV @ moved_bUV.T
+    units = len(product_UU)
+    orders_PU = generator.permuted(np.tile(np.arange(units), (PERMUTATIONS, 1)), axis=1)
+    shuffled_P = product_UU[orders_PU, np.arange(units)].sum(axis=1)
+    observed = float(np.trace(product_UU))
+    return (1 + int((np.abs(shuffled_P) >= abs(observed) - 1e-12).sum())) / (1 + PERMUTATIONS)
 
 
 def _reliability(centred_LXY: Reals, array: GainArray, axis: int) -> Reals | None:

@@ -33,7 +33,7 @@ class Contest:
     coverage: str | None
     """What to say where datasets were not all tried alike."""
     absent: tuple[str, ...]
-    """Datasets of the study that have no gain here, each with why."""
+    """Datasets of the study that are not ranked here, each with why: tried with other recipes only, or without a gain."""
 
     @property
     def top(self) -> Row:
@@ -82,7 +82,8 @@ def contests(
         is_key = pl.all_horizontal(pl.col(name) == part for name, part in zip(METRIC_KEY, gain_set.key, strict=True))
         rows = ranking.filter(is_key)
         population = LIKE_THESE if LIKE_THESE in rows["population"] else THESE
-        ranked = tuple(rows.filter(pl.col("population") == population).iter_rows(named=True))
+        of_all = rows.filter(pl.col("population") == population)
+        ranked = tuple((of_all.drop_nulls("rank") if gain_set.rankable else of_all).iter_rows(named=True))
         top = ranked[0]["dataset"]
         pairs = comparisons.filter(is_key)
         sure = pairs.filter(pl.col("verdict") == HIGHER)
@@ -104,7 +105,7 @@ def contests(
                 pairs=pairs.filter(*of_population).height,
                 won=tuple(sure.filter(*of_population).select("dataset", "other").iter_rows()),
                 coverage=_coverage(gain_set),
-                absent=_absent(gain_set, gains),
+                absent=(*_tried_otherwise(gain_set), *_absent(gain_set, gains)),
             )
         )
     return found
@@ -118,7 +119,7 @@ def _coverage(gain_set: GainSet) -> str | None:
         return None
     parts = []
     if used < tried:
-        parts.append(f"only {counted(used, 'recipe')} of {tried} that all datasets were tried with")
+        parts.append(f"only {counted(used, 'recipe')} of {tried} that all of them were tried with")
     names = gain_set.rows["dataset"]
     blocks = {
         frozenset(gain_set.blocks[names.eq(name).to_numpy() & common_R].tolist())
@@ -127,6 +128,13 @@ def _coverage(gain_set: GainSet) -> str | None:
     if len(blocks) > 1:
         parts.append("not the same bases and recipes for every dataset, so that the order may be theirs")
     return f"counted are {' and '.join(parts)}" if parts else None
+
+
+def _tried_otherwise(gain_set: GainSet) -> tuple[str, ...]:
+    """Datasets that share no recipe with those that are ranked; nothing where none are."""
+    if not gain_set.rankable:
+        return ()
+    return tuple(f"{name} (other recipes)" for name in datasets(gain_set) if name not in gain_set.rankable)
 
 
 def _absent(gain_set: GainSet, gains: pl.DataFrame) -> tuple[str, ...]:
@@ -218,7 +226,7 @@ def _sentence(contest: Contest) -> str:
 def _also(contest: Contest) -> str:
     """What the order of the datasets leaves out."""
     coverage = f"; {contest.coverage}" if contest.coverage else ""
-    return coverage + (f"; no gain is known of {listed(contest.absent)}" if contest.absent else "")
+    return coverage + (f"; not counted: {listed(contest.absent)}" if contest.absent else "")
 
 
 def _of_the_tried(contest: Contest) -> str:

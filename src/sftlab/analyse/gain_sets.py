@@ -123,11 +123,34 @@ class GainSet:
         return codes(self.rows, *FACTORS)
 
     @cached_property
+    def rankable(self) -> tuple[str, ...]:
+        """Datasets that were tried with a recipe in common, so that they may be ranked, in the order of the study.
+
+        All, if they share one; else the most that any one recipe was tried with; none, where those are fewer than two.
+        """
+        tried = self._recipes_by_dataset
+        if set.intersection(*tried.values()):
+            return tuple(tried)
+        recipes = sorted(set[int]().union(*tried.values()), key=lambda recipe: -int((self.recipes == recipe).sum()))
+        most = max(recipes, key=lambda recipe: sum(recipe in of_dataset for of_dataset in tried.values()))
+        alike = tuple(name for name, of_dataset in tried.items() if most in of_dataset)
+        return alike if len(alike) > 1 else ()
+
+    @cached_property
     def common_recipes(self) -> NDArray[np.bool_]:
-        """Which runs have a recipe that every dataset was tried with, so that their datasets may be ranked."""
+        """Which runs are of datasets that may be ranked, with a recipe that all of those were tried with."""
+        if not self.rankable:
+            return np.zeros(self.rows.height, dtype=np.bool_)
+        shared = set.intersection(*(self._recipes_by_dataset[name] for name in self.rankable))
+        of_ranked = self.rows["dataset"].is_in(self.rankable).to_numpy()
+        return of_ranked & np.isin(self.recipes, sorted(shared))
+
+    @cached_property
+    def _recipes_by_dataset(self) -> dict[str, set[int]]:
         names = self.rows["dataset"]
-        tried = [set(self.recipes[names.eq(name).to_numpy()].tolist()) for name in names.unique()]
-        return np.isin(self.recipes, sorted(set.intersection(*tried)))
+        return {
+            name: set(self.recipes[names.eq(name).to_numpy()].tolist()) for name in names.unique(maintain_order=True)
+        }
 
     @cached_property
     def metric_columns(self) -> dict[str, object]:
@@ -292,6 +315,6 @@ def _counts(place: Labels) -> Reals:
 
 def _counts_of_distinct(outer: Labels, inner: Labels) -> Reals:
     """How many distinct inner values each entry's outer value has."""
-    pairs = np.unique(np.stack([outer, inner], axis=1), axis=0)
-    values, counts = np.unique(pairs[:, 0], return_counts=True)
-    return counts[np.searchsorted(values, outer)].astype(np.float64)
+    width = int(inner.max()) + 1
+    counts = np.bincount(np.unique(outer * width + inner) // width)
+    return counts[outer].astype(np.float64)

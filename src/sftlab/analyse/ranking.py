@@ -106,21 +106,27 @@ def ends(estimate: Estimate) -> Row:
 def ranking_frame(sets: Sequence[GainSet]) -> pl.DataFrame:
     """Frame `ranking`: datasets by mean gain over bases, recipes and seeds, for each population.
 
-    Only over the recipes that all datasets were tried with. Where there is none, gains are over the recipes of each
-    dataset and `rank` is null: their order would be that of the recipes as much as that of the data.
+    Only over the recipes that all datasets that are ranked were tried with (see `GainSet.rankable`). The others come
+    behind them with gains over recipes of their own, and their `rank` is null: their place would be that of the recipes
+    as much as that of the data.
     """
     rows: list[Row] = []
     for gain_set in sets:
-        ranked = bool(gain_set.common_recipes.any())
-        used_R = gain_set.common_recipes if ranked else np.ones_like(gain_set.common_recipes)
-        weights = {
-            name: gain_set.weights(gain_set.rows["dataset"].eq(name).to_numpy() & used_R) for name in datasets(gain_set)
-        }
-        order = sorted(weights, key=lambda name: -float(weights[name] @ gain_set.gains))
+        weights = {}
+        for name in datasets(gain_set):
+            of_dataset_R = gain_set.rows["dataset"].eq(name).to_numpy()
+            ranked = name in gain_set.rankable
+            weights[name] = gain_set.weights(of_dataset_R & gain_set.common_recipes if ranked else of_dataset_R)
+        gains = {name: float(weight_R @ gain_set.gains) for name, weight_R in weights.items()}
+        order = sorted(weights, key=lambda name: (name not in gain_set.rankable, -gains[name]))
         for rank, name in enumerate(order, start=1):
             for population, estimate in populations(gain_set, weights[name]):
                 cells = len(np.unique(gain_set.bases[weights[name] != 0]))
-                names: Row = {"population": population, "dataset": name, "rank": rank if ranked else None}
+                names: Row = {
+                    "population": population,
+                    "dataset": name,
+                    "rank": rank if name in gain_set.rankable else None,
+                }
                 counts = {"cells": cells, "fewest_items": gain_set.fewest_items_of(weights[name])}
                 rows.append({**gain_set.metric_columns, **names, "gain": estimate.value, **ends(estimate), **counts})
     return framed("ranking", rows)

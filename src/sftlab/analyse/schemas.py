@@ -109,6 +109,7 @@ ITEMS: Schema = {
     "metric": TEXT,
     "stratum": TEXT,
     "status": TEXT,
+    "reason": TEXT,
 }
 LOSSES: Schema = {
     "run": TEXT,

@@ -13,16 +13,22 @@ RECIPE = ("base", "dataset", "samples", "method", "learning_rate", "batch_size",
 
 
 def confounded_factors(tables: Tables) -> Iterator[AuditFinding]:
-    """Levels of one factor that occur with a single level of another, though others of its levels are in the study."""
+    """Levels of one factor that occur with a single level of another, though others of its levels are in the study.
+
+    What every method sets for itself (its batch size, say) is part of the method and no factor. Of two levels that only
+    occur together one finding tells.
+    """
     runs = tables["runs"]
     names = [name for name in FACTORS if name in runs.columns and runs[name].drop_nulls().n_unique() > 1]
+    names = [name for name in names if name == "method" or not _set_by_method(runs, name)]
+    told: set[frozenset[tuple[str, object]]] = set()
     for factor, other in permutations(names, 2):
         for (level,), rows in runs.drop_nulls([factor, other]).group_by(factor, maintain_order=True):
-            if rows[other].n_unique() > 1:
-                continue
             rest = set(runs.filter(pl.col(factor) != level)[other].drop_nulls()) - {rows[other][0]}
-            if not rest:
+            pair = frozenset([(factor, level), (other, rows[other][0])])
+            if rows[other].n_unique() > 1 or not rest or pair in told:
                 continue
+            told.add(pair)
             yield AuditFinding(
                 check="confounded_factors",
                 severity="warning",
@@ -32,6 +38,11 @@ def confounded_factors(tables: Tables) -> Iterator[AuditFinding]:
                 advice=f"compare {factor} {level} within {other} {rows[other][0]} only, or run what is missing",
                 rows=rows.select("run", "base", "dataset", factor, other),
             )
+
+
+def _set_by_method(runs: pl.DataFrame, name: str) -> bool:
+    levels = runs.drop_nulls(["method", name]).group_by("method").agg(pl.col(name).n_unique())[name]
+    return bool((levels == 1).all())
 
 
 def missing_seeds(tables: Tables) -> Iterator[AuditFinding]:

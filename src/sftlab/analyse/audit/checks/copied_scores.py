@@ -4,7 +4,8 @@ Axes: M models, K columns (benchmark, scorer and metric).
 """
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sftlab.analyse.audit.finding import KEYS, AuditFinding, Tables
-from sftlab.analyse.intervals import Reals
+from sftlab.analyse.gain_sets import codes
+from sftlab.analyse.intervals import Labels, Reals
 from sftlab.analyse.wording import counted, listed, plain
 
 LEVEL = 0.001
@@ -33,10 +35,11 @@ class _Pair:
 def copied_scores(tables: Tables) -> Iterator[AuditFinding]:
     """Pairs of models of different bases, or of one base after different data, that are equal where chance forbids it.
 
-    How often two models are equal in a column by chance is counted over all pairs of different bases: often where many
-    models score 0 or values are rounded coarsely, hardly ever where they have many digits. The chance of as much
-    coincidence as a pair shows is bounded after Chernoff and corrected for all pairs (Bonferroni). Nobody can know
-    which of two copies is the original: both are suspect.
+    How likely a model is to have a value by chance is counted over the models of all other bases: often where many
+    score 0 or values are rounded coarsely, hardly ever where they have many digits. Columns of one benchmark (the
+    categories of MT-Bench and its total, the shots of one task) go together, so that each benchmark counts once, with
+    its most surprising column. The chance of as much coincidence as a pair shows is bounded after Chernoff and
+    corrected for all pairs (Bonferroni). Nobody can know which of two copies is the original: both are suspect.
     """
     scores = tables["scores"].filter(pl.col("value").is_not_null() & pl.col("metric").is_not_null())
     wide = scores.with_columns(pl.concat_str(COLUMN, separator="\t").alias("column")).pivot(
@@ -49,53 +52,50 @@ def copied_scores(tables: Tables) -> Iterator[AuditFinding]:
     columns = wide.columns[4:]
     if wide.height < 2 or not columns:
         return
+    columns.sort(key=_family_of_columns)
     value_MK = wide.select(columns).to_numpy().astype(np.float64)
-    base_M = wide["base"].to_numpy()
-    data_M = wide["dataset"].to_numpy()
-    for pair in _copies(value_MK, base_M, data_M):
+    for pair in _copies(wide, value_MK, [_family_of_columns(name) for name in columns]):
         equal = [name for name, same in zip(columns, pair.equal, strict=True) if same]
         yield _finding(wide, scores, pair, equal)
 
 
-def _copies(value_MK: Reals, base_M: NDArray[np.object_], data_M: NDArray[np.object_]) -> Iterator[_Pair]:
+def _family_of_columns(column: str) -> str:
+    """The benchmark's name up to its first separator: what its variants have in common."""
+    return re.split(r"[-_]", column.split("\t", maxsplit=1)[0].lower())[0]
+
+
+def _copies(wide: pl.DataFrame, value_MK: Reals, group_K: Sequence[str]) -> Iterator[_Pair]:
     models = len(value_MK)
-    chance_K = _chance_of_equality(value_MK, base_M)
-    surprise_K = -np.log(chance_K)
+    base_M, data_M = codes(wide, "base"), codes(wide, "dataset")
+    surprise_MK = -np.log(_chance_of_values(value_MK, base_M))
+    starts = [place for place, group in enumerate(group_K) if place == 0 or group != group_K[place - 1]]
     bound = math.log(LEVEL) - math.log(models * (models - 1) / 2)
     for a in range(models - 1):
         rest = slice(a + 1, None)
         equal_MK = value_MK[rest] == value_MK[a]
-        total_M = equal_MK @ surprise_K
+        total_M = np.maximum.reduceat(equal_MK * surprise_MK[a], starts, axis=1).sum(axis=1)
         other_base_M = base_M[rest] != base_M[a]
-        other_data_M = data_M[rest] != data_M[a]
         both_MK = ~np.isnan(value_MK[rest]) & ~np.isnan(value_MK[a])
-        wholly_M = (equal_MK | ~both_MK).all(axis=1)
-        for place in np.flatnonzero((total_M > -bound) & (other_base_M | (other_data_M & wholly_M))):
-            log_p = _log_tail(float(total_M[place]), chance_K[both_MK[place]])
+        wholly_M = (equal_MK | ~both_MK).all(axis=1) & (data_M[rest] != data_M[a])
+        for place in np.flatnonzero((total_M > -bound) & (other_base_M | wholly_M)):
+            most_G = np.maximum.reduceat(surprise_MK[a], starts)
+            log_p = _log_tail(float(total_M[place]), np.exp(-most_G))
             if log_p <= bound:
                 yield _Pair(a, a + 1 + int(place), equal_MK[place], log_p)
 
 
-def _chance_of_equality(value_MK: Reals, base_M: NDArray[np.object_]) -> Reals:
-    """Share of pairs of different bases that are equal in a column, at least one in all pairs that there are."""
-    chances = []
-    for value_M in value_MK.T:
-        known = ~np.isnan(value_M)
-        equal = _pairs(value_M[known]) - sum(_pairs(value_M[known & (base_M == base)]) for base in set(base_M))
-        sizes = [int((known & (base_M == base)).sum()) for base in set(base_M)]
-        pairs = _choose_two(int(known.sum())) - sum(_choose_two(size) for size in sizes)
-        chances.append((equal + 1) / (pairs + 1) if pairs else 1.0)
-    return np.clip(np.array(chances, dtype=np.float64), 1e-12, 1.0)
-
-
-def _pairs(value_N: Reals) -> int:
-    """How many pairs are equal."""
-    _, count = np.unique(value_N, return_counts=True)
-    return int((count * (count - 1) // 2).sum())
-
-
-def _choose_two(count: int) -> int:
-    return count * (count - 1) // 2
+def _chance_of_values(value_MK: Reals, base_M: Labels) -> Reals:
+    """How common each model's value is among the models of other bases, the model itself counted with them."""
+    chance_MK = np.ones(value_MK.shape)
+    for column, value_M in enumerate(value_MK.T):
+        known = np.flatnonzero(~np.isnan(value_M))
+        _, place_N = np.unique(value_M[known], return_inverse=True)
+        same = np.bincount(place_N)
+        for base in np.unique(base_M[known]):
+            inside = base_M[known] == base
+            others = same - np.bincount(place_N[inside], minlength=len(same))
+            chance_MK[known[inside], column] = (others[place_N[inside]] + 1) / (np.sum(~inside) + 1)
+    return chance_MK
 
 
 def _log_tail(total: float, chance_K: Reals) -> float:

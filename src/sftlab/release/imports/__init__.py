@@ -1,0 +1,1 @@
+"""Results made elsewhere as the tables of a study; one file a source."""
