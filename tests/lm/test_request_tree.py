@@ -51,15 +51,18 @@ def test_every_label_is_predicted_from_its_own_past(requests, max_tokens, shares
 
 @given(requests_that_begin_alike(), st.integers(1, 400), st.booleans())
 @settings(max_examples=100, deadline=None)
-def test_batches_keep_to_the_budget_and_can_be_halved_down_to_rows(requests, max_tokens, shares):
+def test_batches_keep_to_the_budget_and_can_be_halved_down_to_rows_and_less(requests, max_tokens, shares):
     pending = row_batches(requests, max_tokens=max_tokens, shares=shares)
     before = predictions(pending)
     rows = []
     while pending:
         batch = pending.pop()
         assert batch.num_tokens <= max_tokens or len(batch.rows) == 1
-        pending.extend(batch.halves())
-        rows.extend([batch] if len(batch.rows) == 1 else [])
+        halves = batch.halves()
+        assert all(half.num_tokens < batch.num_tokens for half in halves)
+        assert halves or len(batch.rows) == 1
+        pending.extend(halves)
+        rows.extend([] if halves else [batch])
     assert predictions(rows) == before
 
 

@@ -158,6 +158,17 @@ LAYERS: Schema = {
     "epoch": COUNT,
 }
 
+CONTRACT: Mapping[str, Schema] = {
+    "runs": RUNS,
+    "checkpoints": CHECKPOINTS,
+    "scores": SCORES,
+    "items": ITEMS,
+    "losses": LOSSES,
+    "validation": VALIDATION,
+    "data": DATA,
+    "layers": LAYERS,
+}
+
 
 def conformed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """A frame with exactly these columns and types; a column it lacks is null, and so is NaN: both mean unknown."""

@@ -22,6 +22,7 @@ SCHEMA = {
     "answer": pl.String(),
     "parsed": pl.Boolean(),
     "status": pl.String(),
+    "reason": pl.String(),
 }
 Row = dict[str, Any]
 
@@ -33,9 +34,9 @@ def likelihood_metrics(item: Item, own: ChoiceMetrics | None = None) -> tuple[st
     return ("accuracy", "accuracy_per_byte", "bits_per_byte") if item.choices else ("bits_per_byte",)
 
 
-def unfit_rows(item: Item, scorer: Scorer, metrics: Iterable[str]) -> list[Row]:
-    """Rows without scores for an item that this scorer cannot ask."""
-    return [_row(item, scorer, metric, status="unfit") for metric in metrics]
+def unfit_rows(item: Item, scorer: Scorer, metrics: Iterable[str], reason: str) -> list[Row]:
+    """Rows without scores for an item that this scorer cannot ask, and why."""
+    return [_row(item, scorer, metric, status="unfit", reason=reason) for metric in metrics]
 
 
 def likelihood_rows(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from sftlab.benchmarks.item import Benchmark, Scorer
+from sftlab.benchmarks.item import Benchmark, Reading, Scorer
 from sftlab.errors import ModelError
 from sftlab.evaluate.engines.built_in import BuiltInEngine
 from sftlab.evaluate.engines.engine import Engine, unwatched
@@ -51,6 +51,7 @@ class _Asked:
     unparsed: int
     requests: int
     tokens: int
+    out_of_memory: int
     capped: int = 0
 
 
@@ -70,9 +71,10 @@ def score_with(
     """Score an engine's model on every item, by each of the benchmark's scorers.
 
     Rows: one for each item, scorer and metric (`likelihood_rows` says which). An item that does not fit the model's
-    context is never cut: its rows have status `unfit` and no score. Counts in the result: `items`, `unfit_items` (under
-    any scorer), `unparsed` by scorer, `capped_items` (fewer new tokens allowed than the benchmark says, because the
-    context ends), `requests` and `tokens` (of prompts and continuations; generated ones are not counted),
+    context, or alone does not fit in memory, is never cut: its rows have status `unfit`, a reason and no score. Counts
+    in the result: `items`, `unfit_items` (under any scorer), `unparsed` by scorer, `capped_items` (fewer new tokens
+    allowed than the benchmark says, because the context ends), `out_of_memory` (how often memory ran out and batches
+    were halved), `requests` and `tokens` (of prompts and continuations; generated ones are not counted),
     `wall_seconds`; `engine` says which engine answered. Raises ModelError where the model's log-likelihoods are not
     finite numbers.
     """
@@ -93,10 +95,11 @@ def score_with(
     done = bool((frame["status"] == "done").any())
     result = {
         "status": "done" if done else "unfit",
-        "reason": None if done else _nothing_fits(obstacles),
+        "reason": _left_out(obstacles, len(benchmark.items)) if done else _nothing_fits(obstacles),
         "items": len(benchmark.items),
         "unfit_items": len(obstacles),
         "capped_items": sum(asked.capped for asked in found.values()),
+        "out_of_memory": sum(asked.out_of_memory for asked in found.values()),
         "unparsed": {scorer: asked.unparsed for scorer, asked in found.items()},
         "requests": sum(asked.requests for asked in found.values()),
         "tokens": sum(asked.tokens for asked in found.values()),
@@ -113,6 +116,13 @@ def _nothing_fits(obstacles: Mapping[str, str]) -> str:
     return f"none of {len(obstacles)} items can be asked: of item {item}, {reason}"
 
 
+def _left_out(obstacles: Mapping[str, str], num_items: int) -> str | None:
+    if not obstacles:
+        return None
+    item, reason = next(iter(obstacles.items()))
+    return f"{len(obstacles)} of {num_items} items are left out: of item {item}, {reason}"
+
+
 def _by_likelihood(
     engine: Engine, benchmark: Benchmark, asked_items: Sequence[Question], on_progress: Callable[[float], None]
 ) -> _Asked:
@@ -120,21 +130,27 @@ def _by_likelihood(
     obstacles = [question.likelihood_obstacle(model.context_length) for question in asked_items]
     fitting = [question for question, obstacle in zip(asked_items, obstacles, strict=True) if obstacle is None]
     requests = [request for question in fitting for request in question.continuations]
-    scored = engine.log_likelihoods(requests, on_progress=on_progress)
-    if not np.isfinite(scored.log_likelihood).all():
-        raise ModelError(
-            f"the log-likelihoods of {model.holding or model.name} are not finite: its weights may have diverged"
-        )
+    answers = engine.log_likelihoods(requests, on_progress=on_progress)
+    asked_of = [place for place, question in enumerate(fitting) for _ in question.continuations]
+    unfit = {asked_of[request]: reason for request, reason in answers.unfit.items()}
     ends = np.cumsum([len(question.continuations) for question in fitting])
-    log_likelihoods = iter(np.split(scored.log_likelihood, ends[:-1]))
+    parted = iter(enumerate(np.split(answers.log_likelihood, ends[:-1])))
     rows: list[Row] = []
-    for question, obstacle in zip(asked_items, obstacles, strict=True):
-        if obstacle is None:
-            rows.extend(likelihood_rows(question, next(log_likelihoods), own))
+    for place, (question, obstacle) in enumerate(zip(asked_items, obstacles, strict=True)):
+        number, log_likelihood_C = next(parted) if obstacle is None else (-1, np.empty(0))
+        reason = obstacle or unfit.get(number)
+        obstacles[place] = reason
+        if reason is not None:
+            metrics = likelihood_metrics(question.item, own)
+            rows.extend(unfit_rows(question.item, "likelihood", metrics, reason))
+        elif np.isfinite(log_likelihood_C).all():
+            rows.extend(likelihood_rows(question, log_likelihood_C, own))
         else:
-            rows.extend(unfit_rows(question.item, "likelihood", likelihood_metrics(question.item, own)))
+            who = model.holding or model.name
+            raise ModelError(f"the log-likelihoods of {who} are not finite: its weights may have diverged")
     num_tokens = sum(request.num_inputs + 1 for request in requests)
-    return _Asked(rows, _named(asked_items, obstacles), 0, len(requests), num_tokens)
+    named = _named(asked_items, obstacles)
+    return _Asked(rows, named, 0, len(requests), num_tokens, answers.out_of_memory)
 
 
 def _by_generation(
@@ -150,22 +166,35 @@ def _by_generation(
     obstacles = [question.generation_obstacle(context_length, limit) for question in asked_items]
     fitting = [question for question, obstacle in zip(asked_items, obstacles, strict=True) if obstacle is None]
     prompts = [question.prompt_ids for question in fitting]
-    texts = engine.generate(prompts, max_new_tokens=limit, stops=stops, on_progress=on_progress)
-    readings = [benchmark.read(question.item, text) for question, text in zip(fitting, texts, strict=True)]
-    read_rows = [generative_rows(question.item, one) for question, one in zip(fitting, readings, strict=True)]
-    metrics = [row["metric"] for row in read_rows[0]] if read_rows else [benchmark.metric]
-    in_turn = iter(read_rows)
+    answers = engine.generate(prompts, max_new_tokens=limit, stops=stops, on_progress=on_progress)
+    readings = [
+        None if place in answers.unfit else benchmark.read(question.item, text)
+        for place, (question, text) in enumerate(zip(fitting, answers.texts, strict=True))
+    ]
+    in_turn = iter(enumerate(readings))
+    metrics = next((_metrics(reading) for reading in readings if reading is not None), (benchmark.metric,))
     rows: list[Row] = []
-    for question, obstacle in zip(asked_items, obstacles, strict=True):
-        rows.extend(next(in_turn) if obstacle is None else unfit_rows(question.item, "generative", metrics))
+    for place, (question, obstacle) in enumerate(zip(asked_items, obstacles, strict=True)):
+        number, reading = next(in_turn) if obstacle is None else (-1, None)
+        if reading is not None:
+            rows.extend(generative_rows(question.item, reading))
+        else:
+            reason = obstacle or answers.unfit[number]
+            obstacles[place] = reason
+            rows.extend(unfit_rows(question.item, "generative", metrics, reason))
     return _Asked(
         rows,
         _named(asked_items, obstacles),
-        sum(not reading.parsed for reading in readings),
+        sum(reading is not None and not reading.parsed for reading in readings),
         len(prompts),
         sum(map(len, prompts)),
+        answers.out_of_memory,
         sum(len(prompt) + limit > context_length for prompt in prompts),
     )
+
+
+def _metrics(reading: Reading) -> tuple[str, ...]:
+    return (reading.metric, *(other.name for other in reading.others))
 
 
 def _named(asked_items: Sequence[Question], obstacles: Sequence[str | None]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sftlab.lm.base import LoadedBase
-from sftlab.lm.memory import run_within_memory
+from sftlab.lm.memory import Shortage, run_within_memory
 
 STOP_MARGIN = 4
 """Tokens decoded beyond those that a stop text can span: the first decoded one may lose its leading space."""
@@ -60,7 +60,7 @@ class WritingBatch:
         return (type(self)(self.rows[:middle]), type(self)(self.rows[middle:])) if middle else ()
 
 
-def generate_greedy(
+def generate_greedy(  # noqa: PLR0913 - how it is asked, and who is told
     base: LoadedBase,
     prompts: Sequence[Sequence[int] | NDArray[np.int32]],
     *,
@@ -68,13 +68,15 @@ def generate_greedy(
     stops: tuple[str, ...] = (),
     max_batch_tokens: int,
     on_progress: Callable[[float], None] = lambda _: None,
+    shortage: Shortage | None = None,
 ) -> list[str]:
     """The likeliest token, again and again, after each prompt: the texts written, in the order of the prompts.
 
     A text ends before the base's end-of-sequence token or those its generation settings name; before the first of
     `stops`, be it text or the name of a special token; after `max_new_tokens`; or where the model's context is full.
     Nothing else of the model's generation settings counts (no sampling, no penalties). `on_progress` is told the share
-    of prompts done. Raises ModelError where one prompt alone does not fit in memory.
+    of prompts done. A prompt that does not fit in memory alone is noted in `shortage` and its text is empty, or raises
+    ModelError where none is given.
     """
     special = base.base_tokenizer.special_tokens
     end_ids = frozenset({*_end_ids(base), *(special[stop] for stop in stops if stop in special)})
@@ -97,11 +99,19 @@ def generate_greedy(
         num_done += len(batch.rows)
         on_progress(num_done / len(rows))
 
+    def leave_out(batch: WritingBatch) -> None:
+        assert shortage is not None
+        (row,) = batch.rows
+        shortage.unfit[row.number] = len(row.prompt_ids) + row.limit
+
+    batches = _batches(rows, max_batch_tokens, padded=_takes(base, "position_ids"))
     training = base.model.training
     base.model.eval()
     with torch.inference_mode():
-        run_within_memory(_batches(rows, max_batch_tokens, padded=_takes(base, "position_ids")), run)
+        failures = run_within_memory(batches, run, leave_out=None if shortage is None else leave_out)
     base.model.train(training)
+    if shortage is not None:
+        shortage.times += failures
     return texts
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sftlab.lm.base import LoadedBase
-from sftlab.lm.memory import run_within_memory
+from sftlab.lm.memory import Shortage, run_within_memory
 from sftlab.lm.request_tree import (
     Branch,
     Ids,
@@ -90,12 +90,14 @@ def continuation_log_likelihoods(
     *,
     max_batch_tokens: int,
     on_progress: Callable[[float], None] = lambda _: None,
+    shortage: Shortage | None = None,
 ) -> LogLikelihoods:
     """Log-likelihood of every continuation given its context, in the order of the requests.
 
     `on_progress` is told the share done. Sums are float64 over float32 log-probabilities; in float32 they depend on
-    batching and order by less than 1e-5 of their size. Batches that do not fit in memory are halved; raises ModelError
-    where one row alone does not fit. Every request must fit the model's context (`Request.num_inputs`).
+    batching and order by less than 1e-5 of their size. Batches that do not fit in memory are halved; a request that
+    does not fit alone is noted in `shortage` and its log-likelihood is NaN, or raises ModelError where none is given.
+    Every request must fit the model's context (`Request.num_inputs`).
     """
     scoring = _Scoring(base, len(requests))
     batches = row_batches(requests, max_tokens=max_batch_tokens, shares=_shares_prompts(base))
@@ -104,11 +106,19 @@ def continuation_log_likelihoods(
         scoring.run(batch)
         on_progress(scoring.num_done / len(requests))
 
+    def leave_out(batch: RowBatch) -> None:
+        assert shortage is not None
+        for branch in batch.rows[0].branches:
+            shortage.unfit[branch.request] = requests[branch.request].num_inputs
+            scoring.log_likelihood_N[branch.request] = np.nan
+
     training = base.model.training
     base.model.eval()
     with torch.inference_mode():
-        run_within_memory(batches, run)
+        failures = run_within_memory(batches, run, leave_out=None if shortage is None else leave_out)
     base.model.train(training)
+    if shortage is not None:
+        shortage.times += failures
     num_tokens = np.array([len(request.continuation_ids) for request in requests], dtype=np.int64)
     return LogLikelihoods(scoring.log_likelihood_N, scoring.is_greedy_N, num_tokens)
 

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Protocol, Self, TypeVar
 
 import torch
@@ -25,24 +26,43 @@ class Batch(Protocol):
 B = TypeVar("B", bound=Batch)
 
 
-def run_within_memory(batches: Iterable[B], run: Callable[[B], None]) -> None:
+@dataclass(eq=False)
+class Shortage:
+    """What came of memory running out: how often, and which requests (by place) do not fit alone, with their tokens."""
+
+    times: int = 0
+    unfit: dict[int, int] = field(default_factory=dict)
+
+
+def run_within_memory(
+    batches: Iterable[B], run: Callable[[B], None], *, leave_out: Callable[[B], None] | None = None
+) -> int:
     """Run every batch, in order, and in halves where memory runs out, as are then all of more than half that size.
 
-    `run` leaves nothing behind when it fails. Raises ModelError where a single row does not fit.
+    `run` leaves nothing behind when it fails. A single row that does not fit, tried again after memory was freed, is
+    given to `leave_out`; without it that raises ModelError. Returns how often memory ran out.
     """
     pending = list(batches)[::-1]
     most = max((batch.num_tokens for batch in pending), default=0)
+    failures = 0
     while pending:
         batch = pending.pop()
         parts = batch.halves() if batch.num_tokens > most else ()
         if not parts and not _fits(run, batch):
+            failures += 1
             free_memory()
             parts, most = batch.halves(), max(1, batch.num_tokens // 2)
-            if not parts:
-                raise ModelError(
-                    f"out of memory with a single row of {batch.num_tokens} tokens: use a device with more memory"
-                )
+            if not parts and not _fits(run, batch):
+                _leave_out(batch, leave_out)
         pending.extend(parts[::-1])
+    return failures
+
+
+def _leave_out(batch: B, leave_out: Callable[[B], None] | None) -> None:
+    free_memory()
+    if leave_out is None:
+        raise ModelError(f"out of memory with a single row of {batch.num_tokens} tokens: use a device with more memory")
+    leave_out(batch)
 
 
 def _fits(run: Callable[[B], None], batch: B) -> bool:

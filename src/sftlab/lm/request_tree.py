@@ -76,11 +76,16 @@ class RowBatch:
         return len(self.rows) * (longest + len(self.prefix_ids) // CACHED_COST)
 
     def halves(self) -> tuple[Self, ...]:
-        """The same rows in two batches; none where there is one row."""
-        middle = len(self.rows) // 2
-        if middle == 0:
-            return ()
-        parts = self.rows[:middle], self.rows[middle:]
+        """The same rows in two batches, or the branches of the only row, where these are at least a quarter of it."""
+        if len(self.rows) > 1:
+            middle = len(self.rows) // 2
+            parts = self.rows[:middle], self.rows[middle:]
+        else:
+            (row,) = self.rows
+            middle = len(row.branches) // 2
+            parts = tuple((Row(row.context_ids, half),) for half in (row.branches[:middle], row.branches[middle:]))
+            if middle == 0 or max(part[0].length for part in parts) > 3 * row.length // 4:
+                return ()
         return tuple(type(self)(self.prefix_ids, part) for part in parts)
 
 

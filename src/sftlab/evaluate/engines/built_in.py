@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from sftlab.evaluate.engines.engine import EngineAbout, unwatched
+from sftlab.evaluate.engines.engine import EngineAbout, LikelihoodAnswers, TextAnswers, unwatched
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.generation import generate_greedy
-from sftlab.lm.likelihood import LogLikelihoods, Request, continuation_log_likelihoods
+from sftlab.lm.likelihood import Request, continuation_log_likelihoods
+from sftlab.lm.memory import Shortage
 from sftlab.lm.request_tree import Ids
 
 
@@ -25,11 +26,13 @@ class BuiltInEngine:
 
     def log_likelihoods(
         self, requests: Sequence[Request], *, on_progress: Callable[[float], None] = unwatched
-    ) -> LogLikelihoods:
+    ) -> LikelihoodAnswers:
         """See `continuation_log_likelihoods`."""
-        return continuation_log_likelihoods(
-            self.model, requests, max_batch_tokens=self.max_batch_tokens, on_progress=on_progress
+        shortage = Shortage()
+        found = continuation_log_likelihoods(
+            self.model, requests, max_batch_tokens=self.max_batch_tokens, on_progress=on_progress, shortage=shortage
         )
+        return LikelihoodAnswers(found.log_likelihood, _reasons(shortage), shortage.times)
 
     def generate(
         self,
@@ -38,13 +41,20 @@ class BuiltInEngine:
         max_new_tokens: int,
         stops: tuple[str, ...] = (),
         on_progress: Callable[[float], None] = unwatched,
-    ) -> list[str]:
+    ) -> TextAnswers:
         """See `generate_greedy`."""
-        return generate_greedy(
+        shortage = Shortage()
+        texts = generate_greedy(
             self.model,
             prompts,
             max_new_tokens=max_new_tokens,
             stops=stops,
             max_batch_tokens=self.max_batch_tokens,
             on_progress=on_progress,
+            shortage=shortage,
         )
+        return TextAnswers(tuple(texts), _reasons(shortage), shortage.times)
+
+
+def _reasons(shortage: Shortage) -> dict[int, str]:
+    return {place: f"{tokens} tokens do not fit in memory" for place, tokens in shortage.unfit.items()}

@@ -1,10 +1,13 @@
 """What an engine is: whatever gives log-likelihoods of continuations and writes answers after prompts."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from sftlab.lm.likelihood import LogLikelihoods, Request
+import numpy as np
+from numpy.typing import NDArray
+
+from sftlab.lm.likelihood import Request
 from sftlab.lm.request_tree import Ids
 from sftlab.lm.tokenizer import TokenizedModel
 
@@ -25,6 +28,30 @@ class EngineAbout:
         return f"{self.name} {self.version}, {self.precision}"
 
 
+@dataclass(frozen=True, eq=False)
+class LikelihoodAnswers:
+    """Log-likelihoods of N requests in nats; `unfit`: what could not be asked, by place, and why (NaN there).
+
+    `out_of_memory`: how often memory ran out on the way.
+    """
+
+    log_likelihood: NDArray[np.float64]
+    unfit: Mapping[int, str] = field(default_factory=dict)
+    out_of_memory: int = 0
+
+
+@dataclass(frozen=True)
+class TextAnswers:
+    """Texts written after prompts; `unfit`: what could not be asked, by place, and why (the text is empty there).
+
+    `out_of_memory`: how often memory ran out on the way.
+    """
+
+    texts: tuple[str, ...]
+    unfit: Mapping[int, str] = field(default_factory=dict)
+    out_of_memory: int = 0
+
+
 class Engine(Protocol):
     """Answers for one set of weights at a time; prompts are token ids of `model`'s tokenizer."""
 
@@ -40,7 +67,7 @@ class Engine(Protocol):
 
     def log_likelihoods(
         self, requests: Sequence[Request], *, on_progress: Callable[[float], None] = unwatched
-    ) -> LogLikelihoods:
+    ) -> LikelihoodAnswers:
         """Log-likelihood of every continuation given its context, in the order of the requests.
 
         Every request fits the model's context. Raises ModelError where the engine cannot tell log-likelihoods.
@@ -54,7 +81,7 @@ class Engine(Protocol):
         max_new_tokens: int,
         stops: tuple[str, ...] = (),
         on_progress: Callable[[float], None] = unwatched,
-    ) -> list[str]:
+    ) -> TextAnswers:
         """The likeliest token, again and again, after each prompt: the texts written, in the order of the prompts.
 
         A text ends before an end-of-sequence token, before the first of `stops` (text, or the name of a special token),
