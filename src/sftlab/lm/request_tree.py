@@ -83,7 +83,7 @@ class RowBatch:
         else:
             (row,) = self.rows
             middle = len(row.branches) // 2
-            parts = tuple((Row(row.context_ids, half),) for half in (row.branches[:middle], row.branches[middle:]))
+            parts = (Row(row.context_ids, row.branches[:middle]),), (Row(row.context_ids, row.branches[middle:]),)
             if middle == 0 or max(part[0].length for part in parts) > 3 * row.length // 4:
                 return ()
         return tuple(type(self)(self.prefix_ids, part) for part in parts)
