@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sftlab.errors import ModelError
 from sftlab.lm.adapters import load_adapter
 from sftlab.lm.kernel import Kernel
+from sftlab.lm.ranks import Ranks
 from sftlab.lm.tokenizer import BaseTokenizer
 from sftlab.lm.weights import is_adapter, open_weights, require_safetensors
 from sftlab.study.declaration import BaseRef, Precision
@@ -30,7 +31,8 @@ class LoadedBase:
 
     The model is in eval mode and asks for no gradients, except inside training. `holding` is a label of what the
     weights are now, None for the untouched base alone; whoever changes the weights may give it another. `kernel` is how
-    its training passes are computed.
+    its training passes are computed. `ranks` are the processes that hold it, of `weights` and of the untouched copy in
+    `pristine` a part each.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class LoadedBase:
         self.pad_id = tokenizer.pad_id
         self.bos_id = tokenizer.bos_id
         self.kernel = Kernel()
+        self.ranks = Ranks()
         self.holding: str | None = None
         self.adapter: Any = None
         self.pristine = {name: self._copy(weight) for name, weight in self.weights().items()}
@@ -74,7 +77,7 @@ class LoadedBase:
         with torch.no_grad():
             for name, weight in self.weights().items():
                 weight.grad = None
-                weight.copy_(self.pristine[name], non_blocking=True)
+                self.ranks.own(weight).copy_(self.pristine[name], non_blocking=True)
         self.holding = None
 
     def load_checkpoint(self, folder: Path) -> None:

@@ -39,27 +39,33 @@ class _Part:
 def example_nats(base: LoadedBase, encoded: EncodedExamples, *, max_batch_tokens: int) -> ExampleNats:
     """Predict all examples, in batches of `max_batch_tokens` padded tokens, smaller where memory runs out.
 
-    The model is in eval mode. Raises ModelError where one example alone does not fit into memory.
+    The model is in eval mode. Raises ModelError where one example alone does not fit into memory. Several ranks predict
+    a share of the examples each, and one that runs out of memory raises what torch raised.
     """
     assert not base.model.training
     found = ExampleNats(np.zeros(len(encoded)), np.zeros(len(encoded)))
     plain_head = has_plain_head(base)
 
-    def predict(part: _Part) -> None:
+    def predict(part: _Part, *, counts: bool = True) -> None:
         batch = token_batch(encoded, part.numbers, base, base.kernel)
         losses = token_losses(base, batch, plain_head=plain_head).double().cpu().numpy()
         rows = batch.examples.cpu().numpy()
+        if not counts:
+            return
         in_response = np.concatenate([_response_of_learned(encoded, number) for number in part.numbers])
         found.learned[part.numbers] = np.bincount(rows, losses, minlength=len(part.numbers))
         found.response[part.numbers] = np.bincount(rows, losses * in_response, minlength=len(part.numbers))
 
-    parts = [
-        _Part(numbers, int(encoded.lengths[numbers].max()))
-        for numbers in base.kernel.groups(encoded.lengths, max_batch_tokens)
-    ]
+    passes = base.ranks.passes(encoded.lengths, lambda lengths: base.kernel.groups(lengths, max_batch_tokens))
+    parts = [_Part(one.places, int(encoded.lengths[one.places].max())) for one in passes]
     with torch.inference_mode(), base.kernel.attending(base.model):
-        run_within_memory(parts, predict)
-    return found
+        if base.ranks.count == 1:
+            run_within_memory(parts, predict)
+            return found
+        # A rank that parted its passes would fall out of step with the others.
+        for one, part in zip(passes, parts, strict=True):
+            predict(part, counts=one.counts)
+    return ExampleNats(*(base.ranks.total(torch.from_numpy(nats)).numpy() for nats in (found.learned, found.response)))
 
 
 def _response_of_learned(encoded: EncodedExamples, number: int) -> NDArray[np.bool_]:

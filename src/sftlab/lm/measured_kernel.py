@@ -56,7 +56,7 @@ def fastest_kernel(base: LoadedBase, *, machine: str, cache: Path) -> Kernel:
     measures for itself.
     """
     if base.device.type == "cuda":
-        return Kernel(PACKED) if _agrees(base, Kernel(PACKED)) else Kernel()
+        return packed_kernel(base)
     precision = f"{base.precision.weights}/{base.precision.compute}"
     shape = {name: value for name, value in base.model.config.to_dict().items() if name not in _NOT_OF_THE_SHAPE}
     about = [VERSION, json.dumps(shape, sort_keys=True, default=str), machine, precision, torch.__version__]
@@ -68,6 +68,11 @@ def fastest_kernel(base: LoadedBase, *, machine: str, cache: Path) -> Kernel:
             known = Measured(base.model.config.model_type, machine, precision, kernel, seconds)
             _write(file, known)
     return known.kernel
+
+
+def packed_kernel(base: LoadedBase) -> Kernel:
+    """The packed layout, where it agrees with the model's own attention, else the model's own."""
+    return Kernel(PACKED) if _agrees(base, Kernel(PACKED)) else Kernel()
 
 
 def measured_kernels(cache: Path) -> list[Measured]:

@@ -121,6 +121,10 @@ def token_losses(base: LoadedBase, batch: TokenBatch, *, plain_head: bool) -> Te
 
     With `plain_head` (see `has_plain_head`) the language-model head runs on the L positions only.
     """
+    return base.ranks.run(lambda: _token_losses(base, batch, plain_head=plain_head))
+
+
+def _token_losses(base: LoadedBase, batch: TokenBatch, *, plain_head: bool) -> Tensor:
     model = base.model
     with base.computing():
         if not plain_head:

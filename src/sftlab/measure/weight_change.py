@@ -74,15 +74,17 @@ _OF_BASE: "WeakKeyDictionary[LoadedBase, dict[str, float]]" = WeakKeyDictionary(
 def loaded_weight_change(loaded: "LoadedBase") -> pl.DataFrame:
     """Change of what a base holds now, its adapter's if it has one, against its untouched copy."""
     if loaded not in _OF_BASE:
-        _OF_BASE[loaded] = {name: _squared_norm(weight) for name, weight in loaded.pristine.items()}
+        parts = {name: _squared_norm(weight) for name, weight in loaded.pristine.items()}
+        _OF_BASE[loaded] = loaded.ranks.totals(parts)
     norms = _OF_BASE[loaded]
     if loaded.adapter is not None:
         layers = loaded.adapter.layers.items()
         return _table_of_changes(
             {f"{name}.weight": _low_rank_squared_norm(layer.a, layer.b, layer.scale) for name, layer in layers}, norms
         )
-    weights = loaded.weights()
-    return _table_of_changes({name: _change(loaded.pristine, weights, name) for name in norms}, norms)
+    weights = {name: loaded.ranks.own(weight) for name, weight in loaded.weights().items()}
+    changes = {name: _change(loaded.pristine, weights, name) for name in norms}
+    return _table_of_changes(loaded.ranks.totals(changes), norms)
 
 
 def folder_weight_change(base_folder: Path, tuned_folder: Path) -> pl.DataFrame:

@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+from torch import Tensor
+
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.templates import ResolvedTemplate
 from sftlab.train.state import replace_folder
@@ -12,12 +14,17 @@ from sftlab.train.state import replace_folder
 TEMPLATE_FILE = "sft_template.json"
 
 
-def write_checkpoint(base: LoadedBase, template: ResolvedTemplate, target: Path) -> int:
+def write_checkpoint(base: LoadedBase, template: ResolvedTemplate, target: Path) -> int | None:
     """Write what the base holds now, atomically, and return the bytes it takes.
 
-    A whole model becomes a transformers folder with its tokenizer, an adapter a PEFT folder; both say in
-    sft_template.json what they were trained with.
+    Where several ranks share the base all of them call it; the first one writes, and the others return None. A whole
+    model becomes a transformers folder with its tokenizer, an adapter a PEFT folder; both say in sft_template.json what
+    they were trained with.
     """
+    shared = base.adapter is None and base.ranks.count > 1
+    gathered = _gathered_weights(base) if shared else None
+    if not base.ranks.is_first:
+        return None
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -25,7 +32,7 @@ def write_checkpoint(base: LoadedBase, template: ResolvedTemplate, target: Path)
         if base.adapter is not None:
             base.adapter.save(temporary)
         else:
-            base.model.save_pretrained(temporary)
+            base.model.save_pretrained(temporary, state_dict=gathered)
             base.tokenizer.save_pretrained(temporary)
         about = {"name": template.name, "source": template.source, "end_of_turn": template.end_of_turn}
         (temporary / TEMPLATE_FILE).write_text(json.dumps(about, indent=2) + "\n")
@@ -34,3 +41,13 @@ def write_checkpoint(base: LoadedBase, template: ResolvedTemplate, target: Path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return num_bytes
+
+
+def _gathered_weights(base: LoadedBase) -> dict[str, Tensor]:
+    """What the model's own state would be if one process held it; tied weights are one tensor under each name."""
+    tensors: dict[str, Tensor] = base.model.state_dict(keep_vars=True)
+    first_name: dict[int, str] = {}
+    for name, tensor in tensors.items():
+        first_name.setdefault(id(tensor), name)
+    whole = base.ranks.gathered((name, tensors[name]) for name in first_name.values())
+    return {name: whole[first_name[id(tensor)]] for name, tensor in tensors.items()} if base.ranks.is_first else {}

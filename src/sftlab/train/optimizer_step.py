@@ -17,6 +17,7 @@ from sftlab.lm.encoding import EncodedExamples
 from sftlab.lm.kernel import Kernel
 from sftlab.lm.memory import free_memory, is_out_of_memory
 from sftlab.lm.token_loss import token_batch, token_losses
+from sftlab.train.memory_note import OutOfStepError
 
 T = TypeVar("T")
 
@@ -66,20 +67,25 @@ class GradientAccumulator:
     ) -> Tensor | None:
         """Leave the batch's gradients on the parameters and return its mean loss, None where no example of it fits.
 
-        The mean is over learned tokens, or over examples of their own means, as the reduction says. Raises
-        TrainingError where no example at all fits into memory.
+        The mean is over learned tokens, or over examples of their own means, as the reduction says. Every rank that
+        shares the base is given the whole batch and takes its share of it. Raises TrainingError where no example at all
+        fits into memory, and of several ranks OutOfStepError where less has to be tried at a time.
         """
         while len(fitting := self.fitting(numbers)) > 0:
             try:
                 with (
                     self._kernel.attending(self.base.model),
-                    _seeded(seed, self.base.device, needed=self._is_random),
+                    _seeded(seed + self.base.ranks.index, self.base.device, needed=self._is_random),
                 ):
-                    return self._passes(fitting)
+                    loss = self._passes(fitting)
+                    self.base.ranks.join_gradients(parameters)
+                    return self.base.ranks.total(loss)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._give_way(fitting, step)
+                if self.base.ranks.count > 1:
+                    raise OutOfStepError from error
             for parameter in parameters:
                 parameter.grad = None
             free_memory()
@@ -95,24 +101,33 @@ class GradientAccumulator:
         learned = self.encoded.learned_tokens[numbers]
         share = 1 / (len(numbers) * learned) if self._reduction == "sequence" else None
         total = torch.zeros((), device=self.base.device)
-        for group in self._kernel.groups(self.encoded.lengths[numbers], self.micro_tokens):
-            batch = token_batch(self.encoded, numbers[group], self.base, self._kernel)
+        lengths = self.encoded.lengths[numbers]
+        for one in self.base.ranks.passes(lengths, lambda some: self._kernel.groups(some, self.micro_tokens)):
+            batch = token_batch(self.encoded, numbers[one.places], self.base, self._kernel)
             losses = token_losses(self.base, batch, plain_head=self._plain_head)
             if share is None:
                 loss = losses.sum() / int(learned.sum())
             else:
-                weights = torch.from_numpy(share[group].astype(np.float32)).to(self.base.device, non_blocking=True)
+                weights = torch.from_numpy(share[one.places].astype(np.float32)).to(self.base.device, non_blocking=True)
                 loss = (losses * weights[batch.examples]).sum()
+            loss = loss if one.counts else loss * 0.0
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 
+    def halve_passes(self, longest: int, step: int) -> bool:
+        """Compute fewer tokens at a time from now on; False where a pass holds a single example of `longest` tokens."""
+        if self.micro_tokens <= longest:
+            return False
+        self.micro_tokens = max(longest, self.micro_tokens // 2)
+        self.events.append(f"passes of at most {self.micro_tokens} tokens from step {step}")
+        return True
+
     def _give_way(self, numbers: NDArray[np.int64], step: int) -> None:
         longest = int(self.encoded.lengths[numbers].max())
-        if self.micro_tokens > longest:
-            self.micro_tokens = max(longest, self.micro_tokens // 2)
-            self.events.append(f"passes of at most {self.micro_tokens} tokens from step {step}")
-        elif not self.checkpointing:
+        if self.halve_passes(longest, step):
+            return
+        if not self.checkpointing:
             self.recompute_activations()
             self.events.append(f"activations recomputed from step {step}")
         else:

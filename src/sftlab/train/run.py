@@ -48,14 +48,15 @@ class TrainedRun:
 def train_run(
     loaded: LoadedBase, spec: RunSpec, data: RunData, *, files: RunFiles, control: TrainControl
 ) -> TrainedRun:
-    """Fine-tune a base as the specification says; it holds the tuned weights afterwards.
+    """Fine-tune a base as the specification says; it holds the tuned weights afterwards, unless several ranks share it.
 
     The loss of an optimizer step is the summed negative log-likelihood of its learned tokens divided by their number
     in the whole step (or, with `reduction: sequence`, the mean over its examples of their own means). After each epoch
     the run is measured and its checkpoint written; its state is kept then and in between: killed at any moment and
     called again it goes on from there, on one CPU to bitwise the same weights and rows. The caller removes
-    `files.working` when it has kept the result. Raises TrainingError where nothing can be learned or the loss is not
-    finite.
+    `files.working` when it has kept the result. Ranks that share the base all call it with the same arguments; the
+    result of the first one counts. Raises TrainingError where nothing can be learned or the loss is not finite, and of
+    several ranks OutOfStepError where one ran out of memory: all are to be started and called again.
     """
     validate_run(loaded, spec, data.train)
     if loaded.device.type == "cuda":

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sftlab.errors import TrainingError
+from sftlab.errors import ModelError, TrainingError
 from sftlab.lm.base import LoadedBase
+from sftlab.lm.memory import is_out_of_memory
 from sftlab.lm.templates import resolve_template
 from sftlab.lm.token_loss import has_plain_head
 from sftlab.measure.weight_change import loaded_weight_change
@@ -17,13 +18,14 @@ from sftlab.study.identity import digest
 from sftlab.study.run import RunSpec
 from sftlab.train.checkpoint import write_checkpoint
 from sftlab.train.inputs import Progress, RunData, RunFiles, TrainControl
+from sftlab.train.memory_note import OutOfStepError, take_memory_note, write_memory_note
 from sftlab.train.optimizer import make_optimizer
 from sftlab.train.optimizer_step import GradientAccumulator, clip_gradients, with_memory_freed
 from sftlab.train.order import dropout_seed, epoch_batches, longest_first_batches
 from sftlab.train.schedule import LearningRate
-from sftlab.train.state import Log, read_state, restore, write_state
+from sftlab.train.state import Log, read_state, restore, state_tensors, write_state
 from sftlab.train.trainable import make_trainable
-from sftlab.train.validation import HeldOutLoss, base_held_out_loss, held_out_loss
+from sftlab.train.validation import base_held_out_loss, held_out_loss
 
 READ_EVERY = 16
 """Steps between two looks at a GPU's losses: each look waits for the device."""
@@ -78,13 +80,20 @@ class Session:
         )
 
     def run(self) -> Log:
-        """Go on from the last state that was kept, if there is one; at the end the base holds the tuned weights."""
+        """Go on from the last state that was kept, if there is one; at the end the base holds the tuned weights.
+
+        Raises OutOfStepError where several ranks share the base and this one ran out of memory.
+        """
         self._resume()
-        if not self.log.validation and len(self.data.held_out) > 0:
-            loss = base_held_out_loss(self.base, self.data.held_out, max_tokens=self.control.max_micro_tokens)
-            self._log_validation(0, loss)
-        while not self._is_done():
-            self._epoch(self.log.epoch + 1)
+        try:
+            if not self.log.validation and len(self.data.held_out) > 0:
+                self._validate(0)
+            while not self._is_done():
+                self._epoch(self.log.epoch + 1)
+        except OutOfStepError:
+            self._log_accumulator()
+            write_memory_note(self.files.working, self._key, self.log)
+            raise
         self.base.holding = f"{self.spec.run} after epoch {self.log.epoch}"
         return self.log
 
@@ -94,14 +103,14 @@ class Session:
 
     def _resume(self) -> None:
         state = read_state(self.files.working, self._key)
-        if state is None:
-            return
-        restore(state, self._trainable.parameters, self._optimizer)
-        self.log = state.log
-        self._accumulator.micro_tokens = state.log.micro_tokens
-        self._accumulator.events = state.log.events
-        self._accumulator.unfit = set(state.log.unfit)
-        if state.log.checkpointing and not self._accumulator.checkpointing:
+        if state is not None:
+            restore(state, self._trainable.parameters, self._optimizer, ranks=self.base.ranks)
+            self.log = state.log
+        take_memory_note(self.files.working, self._key, self.log)
+        self._accumulator.micro_tokens = self.log.micro_tokens
+        self._accumulator.events = self.log.events
+        self._accumulator.unfit = set(self.log.unfit)
+        if self.log.checkpointing and not self._accumulator.checkpointing:
             self._accumulator.recompute_activations()
 
     def _epoch(self, epoch: int) -> None:
@@ -128,7 +137,8 @@ class Session:
 
     def _is_time_to_keep(self) -> bool:
         since = time.perf_counter() - self._kept_at
-        return since >= self.control.keep_seconds and since * KEEP_SHARE >= self._keeping_seconds
+        is_time = since >= self.control.keep_seconds and since * KEEP_SHARE >= self._keeping_seconds
+        return self.base.ranks.agreed(is_time)
 
     def _keep(self) -> None:
         """Write down all that is needed to go on from here."""
@@ -136,14 +146,19 @@ class Session:
         self._read_losses()
         self._count_seconds()
         self.log.peak_memory_bytes = max(self.log.peak_memory_bytes, _peak_memory_bytes(self.base.device))
+        self._log_accumulator()
+        optimizer = None if self._is_done() else self._optimizer
+        tensors = state_tensors(self._trainable.parameters, optimizer, ranks=self.base.ranks)
+        if self.base.ranks.is_first:
+            write_state(self.files.working, self._key, self.log, tensors)
+        self._kept_at = time.perf_counter()
+        self._keeping_seconds = self._kept_at - started
+
+    def _log_accumulator(self) -> None:
         self.log.micro_tokens = self._accumulator.micro_tokens
         self.log.checkpointing = self._accumulator.checkpointing
         self.log.events = self._accumulator.events
         self.log.unfit = sorted(self._accumulator.unfit)
-        optimizer = None if self._is_done() else self._optimizer
-        write_state(self.files.working, self._key, self.log, self._trainable.parameters, optimizer)
-        self._kept_at = time.perf_counter()
-        self._keeping_seconds = self._kept_at - started
 
     def _count_seconds(self) -> None:
         now = time.perf_counter()
@@ -168,7 +183,7 @@ class Session:
             return
         numbers = self._accumulator.fitting(numbers)
         # transformers' Trainer, too, clips the gradient of the whole step, once.
-        norm = clip_gradients(self._parameters, self.spec.method.max_grad_norm)
+        norm = self.base.ranks.whole(clip_gradients(self._parameters, self.spec.method.max_grad_norm))
         with_memory_freed(self._optimizer.step)
         self._optimizer.zero_grad(set_to_none=True)
         tokens = int(self.data.train.lengths[numbers].sum())
@@ -194,8 +209,7 @@ class Session:
     def _measure(self) -> None:
         epoch = self.log.epoch
         if len(self.data.held_out) > 0:
-            loss = held_out_loss(self.base, self.data.held_out, max_tokens=self._accumulator.micro_tokens)
-            self._log_validation(epoch, loss)
+            self._validate(epoch)
         change = with_memory_freed(lambda: loaded_weight_change(self.base))
         self.log.layers.extend({"epoch": epoch, **row} for row in change.iter_rows(named=True))
         target = self.files.checkpoint(epoch)
@@ -203,13 +217,32 @@ class Session:
             template = resolve_template(self.spec.template, self.base.tokenizer)
             self.log.checkpoints.append({"epoch": epoch, "num_bytes": write_checkpoint(self.base, template, target)})
 
-    def _log_validation(self, epoch: int, found: HeldOutLoss) -> None:
+    def _validate(self, epoch: int) -> None:
+        held_out, max_tokens = self.data.held_out, self._accumulator.micro_tokens
+        predict = base_held_out_loss if epoch == 0 else held_out_loss
+        try:
+            found = predict(self.base, held_out, max_tokens=max_tokens)
+        except (RuntimeError, MemoryError) as error:
+            if self.base.ranks.count == 1 or not is_out_of_memory(error):
+                raise
+            longest = int(held_out.lengths.max())
+            if not self._accumulator.halve_passes(longest, self.log.step + 1):
+                raise ModelError(
+                    f"out of memory with a single held-out example of {longest} tokens: use devices with more memory, "
+                    "or more of them"
+                ) from error
+            raise OutOfStepError from error
         row = {"epoch": epoch, "loss": found.loss, "bits_per_byte": found.bits_per_byte, "se": found.se}
         self.log.validation.append({**row, "n": found.n, "num_tokens": found.num_tokens})
 
     def release(self) -> None:
-        """Leave the base ready for use: an adapter merged into the weights, no gradients asked for."""
-        if self.base.adapter is not None:
+        """Leave the base ready for use: an adapter merged into the weights, no gradients asked for.
+
+        A base that several ranks share holds the base's own weights again.
+        """
+        if self.base.ranks.count > 1:
+            self.base.reset()
+        elif self.base.adapter is not None:
             self.base.adapter.merge()
             self.base.adapter = None
         self.base.model.eval().requires_grad_(False)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sftlab.lm.ranks import Ranks
 from sftlab.store.segment import sync_folder
 
 
@@ -41,10 +42,22 @@ class Resumable:
     tensors: dict[str, Tensor]
 
 
-def write_state(
-    working: Path, key: str, log: Log, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer | None
-) -> None:
-    """Keep the state after a step, whole or not at all, in place of the one before; no moments without `optimizer`.
+def state_tensors(
+    parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer | None, *, ranks: Ranks
+) -> dict[str, Tensor]:
+    """The trained parameters and the optimizer's moments, whole, on the CPU of the first rank; see `Ranks.gathered`."""
+    tensors: list[tuple[str, Tensor]] = [(f"weight:{name}", weight) for name, weight in parameters.items()]
+    if optimizer is not None:
+        tensors.extend(
+            (f"{quantity}:{name}", value)
+            for name, weight in parameters.items()
+            for quantity, value in optimizer.state[weight].items()
+        )
+    return ranks.gathered(tensors)
+
+
+def write_state(working: Path, key: str, log: Log, tensors: Mapping[str, Tensor]) -> None:
+    """Keep the state after a step, whole or not at all, in place of the one before.
 
     `key` is the digest of what is trained on what: a state is never taken up by another run.
     """
@@ -54,12 +67,7 @@ def write_state(
     temporary = working / f".step-{log.step}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    tensors = {f"weight:{name}": weight.detach().cpu().contiguous() for name, weight in parameters.items()}
-    if optimizer is not None:
-        for name, weight in parameters.items():
-            for quantity, value in optimizer.state[weight].items():
-                tensors[f"{quantity}:{name}"] = value.detach().cpu().contiguous()
-    save_file(tensors, temporary / "state.safetensors")
+    save_file(dict(tensors), temporary / "state.safetensors")
     (temporary / "log.json").write_text(json.dumps({"key": key, "log": asdict(log)}, allow_nan=False))
     target = working / f"step-{log.step}"
     replace_folder(temporary, target)
@@ -81,8 +89,10 @@ def read_state(working: Path, key: str) -> Resumable | None:
     return Resumable(Log(**written["log"]), load_file(folders[-1] / "state.safetensors"))
 
 
-def restore(state: Resumable, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-    """Put the parameters and the optimizer back to where they were."""
+def restore(
+    state: Resumable, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, *, ranks: Ranks
+) -> None:
+    """Put the parameters and the optimizer back to where they were, whatever the number of ranks then and now."""
     kept: dict[str, dict[str, Tensor]] = {}
     for key, value in state.tensors.items():
         quantity, name = key.split(":", 1)
@@ -91,8 +101,12 @@ def restore(state: Resumable, parameters: Mapping[str, nn.Parameter], optimizer:
     place = {id(weight): number for number, weight in enumerate(trained)}
     with torch.no_grad():
         for name, weight in parameters.items():
-            weight.copy_(kept[name].pop("weight"))
-    moments = {place[id(parameters[name])]: values for name, values in kept.items() if values}
+            ranks.fill(weight, kept[name].pop("weight"))
+    moments = {
+        place[id(weight)]: {quantity: ranks.own_like(weight, value) for quantity, value in kept[name].items()}
+        for name, weight in parameters.items()
+        if kept[name]
+    }
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
