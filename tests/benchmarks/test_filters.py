@@ -152,8 +152,10 @@ def test_the_flexible_filter_is_read_beside_the_strict_one(tmp_path):
     )
     reading = strict.read(strict.items[0], "I say 18")
     assert (reading.score, reading.parsed) == (0.0, False)
-    assert [(one.filter, one.score, one.answer, one.parsed) for one in reading.others] == [
-        ("flexible-extract", 1.0, "18", True)
+    assert [(one.name, one.score, one.answer, one.parsed) for one in reading.others] == [
+        ("math_equal", 0.0, "", False),
+        ("exact_match:flexible-extract", 1.0, "18", True),
+        ("math_equal:flexible-extract", 1.0, "18", True),
     ]
     assert flexible.read(flexible.items[0], "I say 18").score == 1.0
     assert strict.digest != flexible.digest

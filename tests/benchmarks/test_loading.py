@@ -66,7 +66,6 @@ def digest_of(folder, *, items=None, **fields):
 def test_shipped_names_each_have_a_task_file():
     from sftlab.benchmarks.shipped import TASKS
 
-    assert shipped_benchmarks() == ("boolq", "gsm8k", "gsm8k_flexible", "mmlu")
     assert {path.stem for path in Path(TASKS).glob("*.yaml")} == set(shipped_benchmarks())
 
 
@@ -199,12 +198,12 @@ def test_the_order_of_named_choices_counts(task):
 
 
 def test_digest_covers_the_code_that_a_task_names(mmlu, monkeypatch):
-    from sftlab.benchmarks import processing
+    from sftlab.benchmarks.processing import choices
 
     changed = mmlu / "processing.py"
-    changed.write_bytes(Path(processing.__file__).read_bytes() + b"\n")
+    changed.write_bytes(Path(choices.__file__).read_bytes() + b"\n")
     first = asked_of_mmlu(mmlu).digest
-    monkeypatch.setattr(processing, "__file__", str(changed))
+    monkeypatch.setattr(choices, "__file__", str(changed))
     assert asked_of_mmlu(mmlu).digest != first
 
 
@@ -271,7 +270,7 @@ def test_shared_benchmarks_load_whole(shared):
     folder = shared / "data/bench"
     counts = {
         name: len(load_benchmark(BenchmarkRef(name=name), folder=folder, benchmarks_dir=folder).items)
-        for name in shipped_benchmarks()
+        for name in ("boolq", "gsm8k", "gsm8k_flexible", "mmlu")
     }
     assert counts == {"boolq": 3270, "gsm8k": 1319, "gsm8k_flexible": 1319, "mmlu": 14042}
 

@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 WRONG_FIELDS = {
     "unknown field": ({**GENERATED, "doc_to_txt": "{{q}}"}, "unknown field 'doc_to_txt' .*did you mean 'doc_to_text'"),
-    "unsupported field": ({**GENERATED, "process_results": "x"}, "`process_results` is not supported"),
+    "unsupported field": ({**GENERATED, "use_prompt": "x"}, "`use_prompt` is not supported"),
     "image": ({**GENERATED, "doc_to_image": "x"}, "`doc_to_image` is not supported"),
     "group": ({"group": "g", "task": ["a", "b"]}, "group of tasks"),
     "missing field": ({key: GENERATED[key] for key in GENERATED if key != "doc_to_text"}, "'doc_to_text' is missing"),
@@ -162,10 +162,10 @@ BOMB = "a0: &a0 [1]\n" + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 
         ("include: loop.yaml\n", "loop.yaml includes itself"),
         ("include: [3]\n", "`include` names one or more files"),
         ("doc_to_text: !function mine.question\n", "`doc_to_text: !function mine.question` is refused"),
-        ("process_docs: !function os.system\n", "`process_docs: !function os.system` is refused: .*never runs code"),
+        ("process_docs: !function os.system\n", "`process_docs: !function os.system` is refused: .*trust_code"),
         ("process_docs: utils.process\n", "`process_docs` is a `!function`"),
         ("metric_list: [{metric: !function a.b}]\n", "`metric_list: !function a.b` is refused"),
-        ("class: !function a.b\n", "`class` is not supported: a task file never runs code"),
+        ("class: !function a.b\n", "`class` is not supported"),
         ("process_docs: !function {a: b}\n", "not YAML"),
     ],
 )

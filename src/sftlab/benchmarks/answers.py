@@ -1,39 +1,57 @@
 """What is read out of a generated answer, and what it scores."""
 
 import re
-import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from sftlab.benchmarks.definition import EXACT_MATCH_OPTIONS, TaskDefinition
 from sftlab.benchmarks.filters import AnswerFilter, ExactMatch, answer_filter, compiled_pattern
-from sftlab.benchmarks.item import FilteredAnswer, Item, Reading
+from sftlab.benchmarks.item import EXACT_MATCH, FilteredAnswer, Item, Reading
+from sftlab.benchmarks.metrics import METRICS, normalised_answer
 
 Reader = Callable[[Item, str], Reading]
+Metrics = Callable[[Item, str], Mapping[str, float]]
+"""The metrics of an extracted answer to an item, the main one first."""
 
 
-def task_reader(definition: TaskDefinition) -> Reader:
-    """How a generate_until task reads an answer: its filters, then exact match with any of the gold answers.
+def task_reader(definition: TaskDefinition, own: Metrics | None = None) -> Reader:
+    """How a generate_until task reads an answer: its filters, then its metrics, against any of the gold answers.
 
-    The score and `parsed` are the first filter's. Raises BenchmarkError for a filter or an expression that is wrong.
+    The score and `parsed` are those of the first filter under the first metric. `own` metrics of the task stand in
+    place of the named ones. Raises BenchmarkError for a filter or an expression that is wrong.
     """
     entries = definition.filter_list or []
     filters = [answer_filter(entry.name, entry.filter) for entry in entries] or [AnswerFilter("none", ())]
-    match = _exact_match(definition)
-    delimiter = definition.target_delimiter
+    metrics = own or _named_metrics(definition)
 
     def read(item: Item, text: str) -> Reading:
-        references = [gold.removeprefix(delimiter) for gold in item.gold]
-        read_by = [_filtered(one, match, references, text) for one in filters]
+        read_by = [answer for place, one in enumerate(filters) for answer in _filtered(one, metrics, item, text, place)]
         first = read_by[0]
-        return Reading(first.score, first.answer, first.parsed, tuple(read_by[1:]))
+        return Reading(first.score, first.answer, first.parsed, tuple(read_by[1:]), first.metric)
 
     return read
 
 
-def _filtered(one: AnswerFilter, match: ExactMatch, references: Sequence[str], text: str) -> FilteredAnswer:
+def _filtered(one: AnswerFilter, metrics: Metrics, item: Item, text: str, place: int) -> list[FilteredAnswer]:
     extracted = one.extract(text)
     answer = extracted.text if extracted.found else ""
-    return FilteredAnswer(one.name, match.score(extracted.text, references), answer, extracted.found)
+    name = one.name if place else ""
+    return [
+        FilteredAnswer(name, score, answer, extracted.found, metric)
+        for metric, score in metrics(item, extracted.text).items()
+    ]
+
+
+def _named_metrics(definition: TaskDefinition) -> Metrics:
+    match = _exact_match(definition)
+    names = [entry.metric for entry in definition.metric_list or ()] or [EXACT_MATCH]
+    scores = {name: METRICS.get(name, match.score) for name in names}
+    delimiter = definition.target_delimiter
+
+    def measured(item: Item, answer: str) -> dict[str, float]:
+        references = [gold.removeprefix(delimiter) for gold in item.gold]
+        return {name: score(answer, references) for name, score in scores.items()}
+
+    return measured
 
 
 def _exact_match(definition: TaskDefinition) -> ExactMatch:
@@ -69,15 +87,6 @@ def _place(choice: str, text: str) -> list[int]:
     flags = re.NOFLAG if len(choice) == 1 else re.IGNORECASE
     match = re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", text, flags) if choice else None
     return [match.start()] if match else []
-
-
-def normalised_answer(text: str) -> str:
-    """Lower case, without punctuation, articles and superfluous spaces: the form in which short answers are compared.
-
-    Rajpurkar et al. 2016 (SQuAD), arXiv 1606.05250, official evaluation script.
-    """
-    bare = text.lower().translate(str.maketrans("", "", string.punctuation))
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
 
 
 def short_answer_reader(delimiter: str) -> Reader:

@@ -1,21 +1,20 @@
 """What a task file may say: the fields of lm-evaluation-harness that sftlab understands; every other one is refused."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from sftlab.benchmarks.processing import PROCESSING
-from sftlab.benchmarks.task_yaml import FunctionName, TaskYaml, read_task_yaml
+from sftlab.benchmarks.code import TaskCode, named_code
+from sftlab.benchmarks.task_yaml import TaskYaml
 from sftlab.errors import BenchmarkError
 from sftlab.study.spelling import nearest
 
 OutputType = Literal["multiple_choice", "generate_until", "loglikelihood"]
 METRICS: dict[OutputType, tuple[str, ...]] = {
     "multiple_choice": ("acc", "acc_norm", "acc_bytes"),
-    "generate_until": ("exact_match",),
+    "generate_until": ("exact_match", "exact_answer", "math_equal", "squad_exact_match", "squad_f1"),
     "loglikelihood": ("acc", "perplexity"),
 }
 EXACT_MATCH_OPTIONS = ("regexes_to_ignore", "ignore_case", "ignore_punctuation", "ignore_numbers")
@@ -23,13 +22,12 @@ NAMES_ONLY = frozenset(
     {"task", "task_alias", "tag", "group", "should_decontaminate", "doc_to_decontamination_query", "metadata"}
 )
 NOT_SUPPORTED = {
-    "process_results": "scores are read by filters and exact_match",
     "doc_to_image": "benchmarks are text",
     "doc_to_audio": "benchmarks are text",
     "use_prompt": "write the prompt as doc_to_text",
-    "class": "a task file never runs code",
-    "custom_dataset": "a task file never runs code",
-    "unsafe_code": "a task file never runs code",
+    "class": "a task is described by fields, not by a Python class",
+    "custom_dataset": "rows come from files or from the hub",
+    "unsafe_code": "generated programs run in sftlab's own sandbox only",
 }
 
 
@@ -66,7 +64,7 @@ class FewshotConfig(_Fields):
 
     sampler: Literal["default", "first_n"] = "default"
     split: str | None = None
-    samples: list[dict[str, object]] | None = Field(default=None, min_length=1)
+    samples: list[dict[str, object]] | str | None = Field(default=None, min_length=1)
     doc_to_text: str | None = None
     doc_to_target: str | int | list[str] | None = None
     doc_to_choice: Choices = None
@@ -114,6 +112,7 @@ class TaskDefinition(_Fields):
     test_split: str | None = None
     fewshot_split: str | None = None
     process_docs: str | None = None
+    process_results: str | None = None
     doc_to_text: str
     doc_to_target: str | int | list[str]
     doc_to_choice: Choices = None
@@ -156,20 +155,20 @@ class TaskDefinition(_Fields):
         return tuple(stop for stop in ([self.fewshot_delimiter] if until is None else until) if stop)
 
 
-def read_task(path: Path) -> tuple[TaskDefinition, TaskYaml]:
-    """A task file as a checked definition.
+def task_definition(source: TaskYaml, *, trusted: bool = False) -> tuple[TaskDefinition, TaskCode]:
+    """A task file as a checked definition, and the code it names; where `trusted`, that may be code of its own.
 
     Raises BenchmarkError, with the file and the field, for what is unknown, not supported, or of the wrong kind.
     """
-    source = read_task_yaml(path)
     try:
-        definition = TaskDefinition.model_validate(_supported(source.fields))
+        fields, code = named_code(_supported(source.fields), trusted=trusted)
+        definition = TaskDefinition.model_validate(fields)
         _check_consistency(definition)
     except ValidationError as error:
-        raise BenchmarkError(f"{path}: {_sentence(error.errors(include_url=False))}") from error
+        raise BenchmarkError(f"{source.path}: {_sentence(error.errors(include_url=False))}") from error
     except BenchmarkError as error:
-        raise BenchmarkError(f"{path}: {error}") from error
-    return definition, source
+        raise BenchmarkError(f"{source.path}: {error}") from error
+    return definition, code
 
 
 def _supported(fields: Mapping[str, object]) -> dict[str, object]:
@@ -182,28 +181,7 @@ def _supported(fields: Mapping[str, object]) -> dict[str, object]:
             raise BenchmarkError(f"`{name}` is not supported: {NOT_SUPPORTED[name]}")
         if name not in NOT_SUPPORTED and name not in TaskDefinition.model_fields:
             raise BenchmarkError(f"unknown field {name!r}{nearest(name, TaskDefinition.model_fields)}")
-        _refuse_code(name, value)
-    process = kept.get("process_docs")
-    if isinstance(process, FunctionName):
-        kept["process_docs"] = process.name
-    elif process is not None:
-        raise BenchmarkError(f"`process_docs` is a `!function`, got {process!r}")
     return {name: value for name, value in kept.items() if name not in NOT_SUPPORTED}
-
-
-def _refuse_code(name: str, value: object) -> None:
-    if isinstance(value, FunctionName):
-        if name != "process_docs" or value.name not in PROCESSING:
-            raise BenchmarkError(
-                f"`{name}: !function {value.name}` is refused: a task file never runs code of its own; legal: "
-                f"process_docs with {', '.join(PROCESSING)}"
-            )
-    elif isinstance(value, dict):
-        for inner in value.values():
-            _refuse_code(name, inner)
-    elif isinstance(value, list):
-        for inner in value:
-            _refuse_code(name, inner)
 
 
 def _check_consistency(definition: TaskDefinition) -> None:
@@ -214,7 +192,14 @@ def _check_consistency(definition: TaskDefinition) -> None:
         raise BenchmarkError("a multiple_choice task has `doc_to_choice`")
     if kind != "generate_until" and definition.filter_list is not None:
         raise BenchmarkError(f"`filter_list` is for generate_until, and this task is {kind}")
-    for entry in definition.metric_list or ():
+    if definition.process_results is None:
+        _check_metrics(definition.metric_list or (), kind)
+    elif kind == "loglikelihood" or definition.metric_list is None:
+        raise BenchmarkError("`process_results` goes with a `metric_list`, of generate_until or multiple_choice")
+
+
+def _check_metrics(entries: Sequence[MetricEntry], kind: OutputType) -> None:
+    for entry in entries:
         if entry.metric not in METRICS[kind]:
             raise BenchmarkError(f"unknown metric {entry.metric!r} for {kind}{nearest(entry.metric, METRICS[kind])}")
         options = [name for name in EXACT_MATCH_OPTIONS if getattr(entry, name) is not None]

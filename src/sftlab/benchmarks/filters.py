@@ -5,6 +5,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sftlab.benchmarks.final_answer import final_answer
 from sftlab.errors import BenchmarkError
 from sftlab.study.spelling import nearest
 
@@ -135,9 +136,18 @@ def _changed_by(change: Callable[[str], str]) -> Callable[[Mapping[str, object]]
     return lambda _: lambda text: Extracted(change(text), found=True)
 
 
+def _final_answer(_: Mapping[str, object]) -> Step:
+    def step(text: str) -> Extracted:
+        answer = final_answer(text)
+        return Extracted("[invalid]" if answer is None else answer, found=answer is not None)
+
+    return step
+
+
 STEPS: dict[str, tuple[Callable[[Mapping[str, object]], Step], tuple[str, ...]]] = {
     "regex": (_regex, ("regex_pattern", "group_select", "fallback")),
     "map": (_map, ("mapping_dict", "default_value")),
+    "final_answer": (_final_answer, ()),
     "remove_whitespace": (_changed_by(str.strip), ()),
     "lowercase": (_changed_by(str.lower), ()),
     "uppercase": (_changed_by(str.upper), ()),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Scorer = Literal["likelihood", "generative"]
+Scorer = Literal["likelihood", "generative", "judge"]
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,7 @@ class Item:
 
     `context` is the full plain prompt, with the description and the shots but without any chat template; a continuation
     (`choices[k]`, or `gold` where there are no choices) already starts with the delimiter that follows the context.
+    `follow_ups` are later turns of the user in a dialogue that `context` opens.
     """
 
     item: str
@@ -21,6 +22,7 @@ class Item:
     choices: tuple[str, ...] = ()
     gold_choice: int | None = None
     stratum: str | None = None
+    follow_ups: tuple[str, ...] = ()
 
 
 EXACT_MATCH = "exact_match"
@@ -75,6 +77,7 @@ class Benchmark:
     `likelihood`: with choices, accuracy among them (plain and per byte) and bits per byte of the gold one; without,
     bits per byte of the (first) gold answer. `generative`: `read` judges the greedy answer, cut at the first stop.
     `delimiter` is what every continuation starts with; `skipped` counts rows without a question or an answer.
+    `judge` names how a judge is asked about the answers, for the scorer of that name.
     `choice_metrics` stands in for accuracy where right choices are several; `metric` is the first of generated answers.
     """
 
@@ -89,3 +92,4 @@ class Benchmark:
     skipped: int = 0
     choice_metrics: ChoiceMetrics | None = None
     metric: str = EXACT_MATCH
+    judge: str | None = None

@@ -1,20 +1,22 @@
 """Benchmarks as a study names them: by shipped name, by task file, or as gold answers of a prompt/answer file."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from sftlab.benchmarks.answers import task_reader
-from sftlab.benchmarks.definition import OutputType, TaskDefinition, read_task
+from sftlab.benchmarks.code import TaskCode
+from sftlab.benchmarks.definition import OutputType, TaskDefinition, task_definition
 from sftlab.benchmarks.gold import gold_answers
 from sftlab.benchmarks.item import Benchmark, Scorer
 from sftlab.benchmarks.prompts import TaskWriter
 from sftlab.benchmarks.shipped import SHIPPED, chosen_subjects, shipped_benchmarks, shipped_source, task_path
 from sftlab.benchmarks.sources import LocalSource, Source, task_source
-from sftlab.benchmarks.task import Task
+from sftlab.benchmarks.task import Asked, Task
+from sftlab.benchmarks.task_yaml import read_task_yaml
 from sftlab.errors import BenchmarkError
 from sftlab.study.declaration import BenchmarkRef
 from sftlab.study.identity import digest
@@ -167,7 +169,8 @@ def _definition(ref: BenchmarkRef, folder: Path, benchmarks_dir: Path | None, it
 
 
 def _task(ref: BenchmarkRef, path: Path, benchmarks_dir: Path | None, limit: int | None) -> Task:
-    definition, yaml = read_task(path)
+    yaml = read_task_yaml(path)
+    definition, code = task_definition(yaml, trusted=ref.trust_code)
     sources: dict[str | None, Source]
     if ref.file is None:
         shipped = ref.task or ref.name
@@ -182,22 +185,45 @@ def _task(ref: BenchmarkRef, path: Path, benchmarks_dir: Path | None, limit: int
         sources = {None: task_source(definition, yaml)}
     shots = definition.num_fewshot if ref.shots is None else ref.shots
     try:
-        _check(definition, shots)
+        _check(definition, 0 if ref.shots_from else shots, code)
     except BenchmarkError as error:
         raise BenchmarkError(f"{path}: {error}") from error
+    if shots and not ref.shots_from:
+        _check_shot_files(definition, sources)
     scorers = _scorers(ref, definition.output_type)
-    return Task(definition, sources, shots, scorers, _max_new_tokens(ref, definition), limit)
+    asked = Asked(
+        shots,
+        scorers,
+        _max_new_tokens(ref, definition),
+        limit,
+        stops=None if ref.stops is None else tuple(stop for stop in ref.stops if stop),
+        sets_apart=ref.shots_from == "items",
+    )
+    known = SHIPPED.get(ref.task or ref.name) if ref.file is None else None
+    return Task(definition, sources, asked, code, None if known is None else known.stratum_column)
 
 
-def _check(definition: TaskDefinition, shots: int) -> None:
+def _check(definition: TaskDefinition, shots: int, code: TaskCode) -> None:
     """Refuse now, before anything is trained, what could not be written or read later."""
-    TaskWriter(definition, frozenset())
+    TaskWriter(definition, frozenset(), code)
     task_reader(definition)
     if shots and definition.shot_split == definition.eval_split and not definition.leaves_out_the_item:
         raise BenchmarkError(
             f"shots would be drawn from the evaluated split {definition.eval_split!r}, the item itself among them: "
-            "state `fewshot_split`"
+            "state `fewshot_split`, or `shots_from: items` in the study"
         )
+
+
+def _check_shot_files(definition: TaskDefinition, sources: Mapping[str | None, Source]) -> None:
+    split = definition.shot_split
+    for source in sources.values():
+        if split is not None and split != definition.eval_split and isinstance(source, LocalSource):
+            missing = next((path for path in source.files.get(split, ()) if not path.is_file()), None)
+            if missing is not None:
+                raise BenchmarkError(
+                    f"shots come from the file {missing}, which does not exist; `shots: 0` needs none, and "
+                    "`shots_from: items` takes them from the end of the evaluated items, which are then not asked"
+                )
 
 
 def _scorers(ref: BenchmarkRef, kind: OutputType) -> tuple[Scorer, ...]:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
+from importlib.metadata import version
 from typing import IO
 
 from sftlab.errors import BenchmarkError
@@ -38,6 +39,11 @@ def equal_answers(answer: str, gold: str) -> bool:
     if not answer.strip() or not gold.strip() or max(len(answer), len(gold)) > MAX_CHARACTERS:
         return False
     return _compared(answer.strip(), gold.strip())
+
+
+def comparison_version() -> list[object]:
+    """What decides which answers are equal, as part of a score's identity."""
+    return [COMPARISON_VERSION, version("math-verify")]
 
 
 def equal_to_any(answer: str, golds: Iterable[str]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from random import Random
 
+from sftlab.benchmarks.code import TaskCode
 from sftlab.benchmarks.definition import FewshotConfig, TaskDefinition
 from sftlab.benchmarks.rows import Row
 from sftlab.benchmarks.templates import value_renderer
@@ -130,8 +131,9 @@ def choice_number(gold: Target, choices: Sequence[str]) -> int:
 class TaskWriter:
     """Writes the rows of a task as prompts; `columns` are the columns of the rows that are asked."""
 
-    def __init__(self, definition: TaskDefinition, columns: Set[str]) -> None:
+    def __init__(self, definition: TaskDefinition, columns: Set[str], code: TaskCode | None = None) -> None:
         self.definition = definition
+        self._code = code or TaskCode()
         self._columns = columns
         self.question = self._form(FewshotConfig())
         self.shot = self._form(definition.fewshot_config)
@@ -147,16 +149,22 @@ class TaskWriter:
         choices = special.doc_to_choice or own.doc_to_choice
         delimiter = special.target_delimiter
         return _Form(
-            text=value_renderer(special.doc_to_text or own.doc_to_text, field="doc_to_text", columns=self._columns),
+            text=self._renderer(special.doc_to_text or own.doc_to_text, "doc_to_text"),
             target=self._renderer(target, "doc_to_target"),
             choices=None if choices is None else self._renderer(choices, "doc_to_choice"),
             prefix=self._renderer(special.gen_prefix or own.gen_prefix, "gen_prefix"),
             delimiter=own.target_delimiter if delimiter is None else delimiter,
-            target_is_template=isinstance(target, str) and target not in self._columns,
-            choices_are_template=isinstance(choices, str) and choices not in self._columns,
+            target_is_template=self._is_template(target),
+            choices_are_template=self._is_template(choices),
         )
 
+    def _is_template(self, value: object) -> bool:
+        return isinstance(value, str) and value not in self._columns and self._code.function(value) is None
+
     def _renderer(self, value: object, name: str) -> Callable[[Row], object]:
+        function = self._code.function(value)
+        if function is not None:
+            return function
         if isinstance(value, str):
             return value_renderer(value, field=name, columns=self._columns)
         return _constant(value)

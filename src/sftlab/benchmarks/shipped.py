@@ -6,7 +6,7 @@ from pathlib import Path
 from sftlab.benchmarks.definition import TaskDefinition
 from sftlab.benchmarks.rows import Layout
 from sftlab.benchmarks.sources import HubSource, LocalSource, Source
-from sftlab.benchmarks.subjects import MMLU_SUBJECTS
+from sftlab.benchmarks.subjects import CMMLU_SUBJECTS, JMMLU_SUBJECTS, MMLU_SUBJECTS
 from sftlab.errors import BenchmarkError
 from sftlab.study.spelling import nearest
 
@@ -18,17 +18,21 @@ class Shipped:
     """One benchmark: for each split the file it has inside `benchmarks_dir`, the first of several that is there.
 
     With `subjects`, the file names hold `{subject}`, every row gets a column `subject`, and subjects are strata with
-    their own shots; on the hub each is a configuration of the dataset. `num_items` is the published size of the
-    evaluated split, for estimates of cost before it is read.
+    their own shots; on the hub each is a configuration of the dataset. `stratum_column` names the column that holds the
+    subject where all are in one file. `num_items` is the published size of the evaluated split, for estimates of cost
+    before it is read.
     """
 
     splits: dict[str, tuple[str, ...]]
     num_items: int
     layout: Layout = field(default_factory=lambda: Layout("json"))
     subjects: tuple[str, ...] = ()
+    stratum_column: str | None = None
 
 
+_OPTIONS = ("question", "A", "B", "C", "D", "answer")
 _GSM8K = Shipped({"test": ("gsm8k_test.jsonl",), "train": ("gsm8k_train.jsonl",)}, num_items=1319)
+_TRUTHFULQA = Shipped({"validation": ("truthfulqa.csv", "TruthfulQA.csv")}, num_items=817, layout=Layout("csv"))
 SHIPPED: dict[str, Shipped] = {
     "boolq": Shipped({"validation": ("boolq_val.jsonl",), "train": ("boolq_train.jsonl",)}, num_items=3270),
     "gsm8k": _GSM8K,
@@ -39,9 +43,40 @@ SHIPPED: dict[str, Shipped] = {
             for split in ("test", "dev")
         },
         num_items=14042,
-        layout=Layout("csv", columns=("question", "A", "B", "C", "D", "answer")),
+        layout=Layout("csv", columns=_OPTIONS),
         subjects=MMLU_SUBJECTS,
     ),
+    "cmmlu": Shipped(
+        {split: (f"cmmlu/{split}/{{subject}}.csv",) for split in ("test", "dev")},
+        num_items=11582,
+        layout=Layout("csv"),
+        subjects=tuple(CMMLU_SUBJECTS),
+    ),
+    "jmmlu": Shipped(
+        {"test": ("jmmlu/{subject}.csv", "jmmlu/test/{subject}.csv")},
+        num_items=7097,
+        layout=Layout("csv", columns=_OPTIONS),
+        subjects=JMMLU_SUBJECTS,
+    ),
+    "mmmlu_ja": Shipped(
+        {"test": ("mmlu_JA-JP.csv", "mmmlu/mmlu_JA-JP.csv")},
+        num_items=14042,
+        layout=Layout("csv"),
+        stratum_column="subject",
+    ),
+    "hellaswag": Shipped(
+        {"validation": ("hellaswag_val.jsonl",), "train": ("hellaswag_train.jsonl",)}, num_items=10042
+    ),
+    "math": Shipped({"test": ("math500.jsonl",)}, num_items=500),
+    "naturalquestions": Shipped(
+        {"validation": ("nq_open_dev.jsonl",), "train": ("nq_open_train.jsonl",)}, num_items=3610
+    ),
+    "triviaqa_open": Shipped(
+        {"validation": ("triviaqa_val.jsonl",), "train": ("triviaqa_train.jsonl",)}, num_items=17944
+    ),
+    "truthfulqa": _TRUTHFULQA,
+    "truthfulqa_mc1": _TRUTHFULQA,
+    "truthfulqa_mc2": _TRUTHFULQA,
 }
 
 

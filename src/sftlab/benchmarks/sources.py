@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sftlab.benchmarks.definition import TaskDefinition
-from sftlab.benchmarks.processing import PROCESSING
 from sftlab.benchmarks.rows import Layout, Row, read_rows
 from sftlab.benchmarks.task_yaml import TaskYaml
 from sftlab.errors import BenchmarkError
@@ -162,20 +161,29 @@ def _local_paths(names: str | list[str], folder: Path) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def processed(rows: list[Row], function: str | None, *, split: str) -> list[Row]:
-    """Rows brought to the columns that a task's templates name, by a function that comes with sftlab."""
-    if function is None:
-        return rows
-    process = PROCESSING[function]
+def processed(rows: list[Row], function: Callable[..., Any], *, split: str) -> list[Row]:
+    """Rows brought to the columns that a task's templates name, one by one, by a function that comes with sftlab."""
     made: list[Row] = []
     for index, row in enumerate(rows):
         try:
-            made.append(process(row))
+            made.append(function(row))
         except KeyError as error:
             raise BenchmarkError(f"row {index} of {split!r}: no column {error} (columns: {', '.join(row)})") from error
-        except BenchmarkError as error:
+        except (BenchmarkError, TypeError, ValueError, AttributeError) as error:
             raise BenchmarkError(f"row {index} of {split!r}: {error}") from error
     return made
+
+
+def processed_together(rows: list[Row], function: Callable[..., Any]) -> list[Row]:
+    """Rows processed by a function of the task's own, which takes and gives a `datasets.Dataset`."""
+    from datasets import Dataset, disable_progress_bars, enable_progress_bars
+
+    disable_progress_bars()
+    try:
+        made = function(Dataset.from_list(rows))
+        return [dict(row) for row in made]
+    finally:
+        enable_progress_bars()
 
 
 def _digest(path: Path, file_digest: FileDigest) -> str:

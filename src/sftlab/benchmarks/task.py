@@ -1,106 +1,184 @@
 """A task file and its data as a benchmark."""
 
-import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from sftlab.benchmarks import processing
-from sftlab.benchmarks.answers import Reader, choice_reader, task_reader
+from sftlab.benchmarks.answers import Metrics, Reader, choice_reader, task_reader
+from sftlab.benchmarks.code import TaskCode
 from sftlab.benchmarks.definition import TaskDefinition
-from sftlab.benchmarks.item import Benchmark, Item, Scorer
+from sftlab.benchmarks.item import EXACT_MATCH, Benchmark, ChoiceMetrics, Item, Scorer
+from sftlab.benchmarks.mathematics import comparison_version
+from sftlab.benchmarks.own_metrics import own_choice_metrics, own_metrics
 from sftlab.benchmarks.prompts import Shots, TaskWriter, choice_number
 from sftlab.benchmarks.rows import Row
-from sftlab.benchmarks.sources import FileDigest, Source, processed
+from sftlab.benchmarks.sources import FileDigest, Source, processed, processed_together
 from sftlab.errors import BenchmarkError
+
+SET_APART = 100
 
 
 @dataclass(frozen=True)
-class Task:
-    """A task with what the study asks of it; `sources` has one entry for each stratum, or a single one under None."""
+class Asked:
+    """What a study asks of a task; `stops` None are the task's own.
 
-    definition: TaskDefinition
-    sources: Mapping[str | None, Source]
+    With `sets_apart`, shots are drawn from the last rows of the evaluated split, which are then not asked.
+    """
+
     shots: int
     scorers: tuple[Scorer, ...]
     max_new_tokens: int
     limit: int | None
+    stops: tuple[str, ...] | None = None
+    sets_apart: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task with what the study asks of it; `sources` has one entry for each stratum, or a single one under None.
+
+    `stratum_column` names the column that parts a single source into strata.
+    """
+
+    definition: TaskDefinition
+    sources: Mapping[str | None, Source]
+    asked: Asked
+    code: TaskCode
+    stratum_column: str | None = None
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """How the items are scored."""
+        return self.asked.scorers
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The longest answer that may be generated."""
+        return self.asked.max_new_tokens
 
     def identity(self, file_digest: FileDigest) -> object:
         """What decides items and scores: the definition, the code it names, its data, what is asked; no paths."""
-        definition = self.definition
-        code = None
-        if definition.process_docs is not None:
-            code = hashlib.sha256(Path(processing.__file__).read_bytes()).hexdigest()
-        shot_split = definition.shot_split if self.shots else None
+        definition, asked = self.definition, self.asked
+        unnamed = {"dataset_path", "dataset_name", "dataset_kwargs", "num_fewshot", "generation_kwargs"}
+        shot_split = definition.shot_split if asked.shots and not asked.sets_apart else None
         splits = [definition.eval_split, *([shot_split] if shot_split is not None else [])]
+        metrics = {entry.metric for entry in definition.metric_list or ()}
         return {
             "definition": definition.model_dump(
-                exclude={"dataset_path", "dataset_name", "dataset_kwargs", "num_fewshot", "generation_kwargs"}
+                exclude=unnamed | ({"process_results"} if definition.process_results is None else set())
             ),
-            "code": code,
-            "shots": self.shots,
-            "stops": self._stops,
-            "max_new_tokens": self.max_new_tokens,
-            "limit": self.limit,
+            "code": dict(self.code.digests) or None,
+            "shots": asked.shots,
+            "stops": self.stops,
+            "max_new_tokens": asked.max_new_tokens,
+            "limit": asked.limit,
             "data": [
                 [stratum, [source.identity(split, file_digest) for split in splits]]
                 for stratum, source in self.sources.items()
             ],
+            **({"sets_apart": SET_APART} if asked.shots and asked.sets_apart else {}),
+            **({"strata": self.stratum_column} if self.stratum_column else {}),
+            **({"mathematics": comparison_version()} if "math_equal" in metrics else {}),
         }
 
     def benchmark(self, name: str, digest: str) -> Benchmark:
         """Every item written out. Raises BenchmarkError with the row where a template or a gold answer fails."""
-        strata = {stratum: self._rows(stratum, self.definition.eval_split) for stratum in self.sources}
-        counts = dealt({stratum: len(rows) for stratum, rows in strata.items()}, self.limit)
-        items = [list(self._items(stratum, rows[: counts[stratum]])) for stratum, rows in strata.items()]
-        in_turn = itertools.chain.from_iterable(itertools.zip_longest(*items))
+        strata = self._strata()
+        counts = dealt({stratum: len(rows.asked) for stratum, rows in strata.items()}, self.asked.limit)
+        made = [list(self._items(stratum, rows, counts[stratum])) for stratum, rows in strata.items()]
+        in_turn = [pair for turn in itertools.zip_longest(*made) for pair in turn if pair is not None]
+        rows_of = {item.item: row for item, row in in_turn} if self.definition.process_results else {}
+        own = own_choice_metrics(self.definition, self.code, rows_of)
         return Benchmark(
             name=name,
             digest=digest,
-            items=tuple(item for item in in_turn if item is not None),
+            items=tuple(item for item, _ in in_turn),
             scorers=self.scorers,
-            stops=self._stops,
+            stops=self.stops,
             max_new_tokens=self.max_new_tokens,
-            read=self._reader(),
-            delimiter=self._delimiter,
+            read=self._reader(own_metrics(self.definition, self.code, rows_of)),
+            delimiter=self.delimiter,
+            choice_metrics=own,
+            metric=self._first_metric(own),
         )
 
     @property
-    def _delimiter(self) -> str:
+    def delimiter(self) -> str:
+        """What every continuation starts with."""
         return "" if self.definition.output_type == "loglikelihood" else self.definition.target_delimiter
 
     @property
-    def _stops(self) -> tuple[str, ...]:
+    def stops(self) -> tuple[str, ...]:
+        """Texts that end a generated answer."""
+        if self.asked.stops is not None:
+            return self.asked.stops
         if self.definition.output_type == "generate_until":
             return self.definition.stops
         return tuple(stop for stop in [self.definition.fewshot_delimiter] if stop)
 
-    def _reader(self) -> Reader | None:
-        if self.definition.output_type == "multiple_choice":
-            return choice_reader(self._delimiter)
-        return task_reader(self.definition) if self.definition.output_type == "generate_until" else None
+    def _first_metric(self, own: ChoiceMetrics | None) -> str:
+        entries = self.definition.metric_list or ()
+        return entries[0].metric if entries and own is None and not self._has_choices else EXACT_MATCH
+
+    @property
+    def _has_choices(self) -> bool:
+        return self.definition.output_type == "multiple_choice"
+
+    def _reader(self, own: Metrics | None) -> Reader | None:
+        if self._has_choices:
+            return choice_reader(self.delimiter)
+        return task_reader(self.definition, own) if self.definition.output_type == "generate_until" else None
+
+    def _strata(self) -> dict[str | None, "_Rows"]:
+        """Rows to ask and rows to draw shots from, of each stratum."""
+        strata: dict[str | None, _Rows] = {}
+        for source in self.sources:
+            rows, pool = self._rows(source, self.definition.eval_split), self._pool(source)
+            if self.stratum_column is None:
+                strata[source] = self._apart(rows, pool)
+                continue
+            for row in rows:
+                strata.setdefault(str(row[self.stratum_column]), _Rows([], pool)).asked.append(row)
+        if self.stratum_column is not None:
+            return {stratum: self._apart(rows.asked, rows.pool) for stratum, rows in strata.items()}
+        return strata
+
+    def _apart(self, rows: list[Row], pool: list[Row]) -> "_Rows":
+        shots = self.asked.shots
+        if not shots or not self.asked.sets_apart:
+            return _Rows(rows, pool)
+        number = max(shots, min(SET_APART, len(rows) // 10))
+        if number >= len(rows):
+            raise BenchmarkError(f"{shots} shots cannot be set apart from {len(rows)} rows")
+        return _Rows(rows[:-number], rows[-number:])
 
     def _rows(self, stratum: str | None, split: str) -> list[Row]:
         rows = self.sources[stratum].rows(split)
         if not rows:
             raise BenchmarkError(f"the split {split!r} has no rows")
-        return processed(rows, self.definition.process_docs, split=split)
+        function = self.code.function(self.definition.process_docs)
+        if function is None:
+            return rows
+        if self.code.is_own(self.definition.process_docs):
+            return processed_together(rows, function)
+        return processed(rows, function, split=split)
 
     def _pool(self, stratum: str | None) -> list[Row]:
-        if not self.shots:
+        if not self.asked.shots or self.asked.sets_apart:
             return []
-        split = self.definition.shot_split
-        return list(self.definition.fewshot_config.samples or ()) if split is None else self._rows(stratum, split)
+        split, samples = self.definition.shot_split, self.definition.fewshot_config.samples
+        if split is not None:
+            return self._rows(stratum, split)
+        function = self.code.function(samples)
+        return list(function() if function is not None else samples or ())
 
-    def _items(self, stratum: str | None, rows: list[Row]) -> Iterator[Item]:
-        if not rows:
+    def _items(self, stratum: str | None, rows: "_Rows", count: int) -> Iterator[tuple[Item, Row]]:
+        if not rows.asked:
             return
-        writer = TaskWriter(self.definition, rows[0].keys())
-        shots = Shots(writer, self._pool(stratum), self.shots)
-        for index, row in enumerate(rows):
+        writer = TaskWriter(self.definition, rows.asked[0].keys(), self.code)
+        shots = Shots(writer, rows.pool, self.asked.shots)
+        for index, row in enumerate(rows.asked[:count]):
             try:
                 context = writer.description(row) + shots.before(row) + writer.question.asked(row)
                 choices = writer.question.answer_choices(row)
@@ -108,14 +186,15 @@ class Task:
             except BenchmarkError as error:
                 subject = f" of {stratum!r}" if stratum else ""
                 raise BenchmarkError(f"row {index} of {self.definition.eval_split!r}{subject}: {error}") from error
-            yield Item(
+            item = Item(
                 item=str(index) if stratum is None else f"{stratum}/{index}",
                 context=context,
-                gold=tuple(self._delimiter + answer for answer in gold),
-                choices=() if gold_choice is None else tuple(self._delimiter + choice for choice in choices),
+                gold=tuple(self.delimiter + answer for answer in gold),
+                choices=() if gold_choice is None else tuple(self.delimiter + choice for choice in choices),
                 gold_choice=gold_choice,
                 stratum=stratum,
             )
+            yield item, row
 
     def _gold(self, writer: TaskWriter, row: Row, choices: tuple[str, ...]) -> tuple[tuple[str, ...], int | None]:
         """The right answers, and which choice is right where choices are compared."""
@@ -125,10 +204,16 @@ class Task:
             answers: tuple[str, ...] = (choices[number],)
         else:
             answers = tuple(str(one) for one in gold) if isinstance(gold, list) else (str(gold),)
-        compared = choices if self.definition.output_type == "multiple_choice" else answers[:1]
+        compared = choices if self._has_choices else answers[:1]
         if "likelihood" in self.scorers and "" in compared:
             raise BenchmarkError("an answer is empty, and nothing has no likelihood; state `scorers: [generative]`")
-        return answers, number if self.definition.output_type == "multiple_choice" else None
+        return answers, number if self._has_choices else None
+
+
+@dataclass(frozen=True)
+class _Rows:
+    asked: list[Row]
+    pool: list[Row]
 
 
 def dealt(sizes: Mapping[str | None, int], limit: int | None) -> Mapping[str | None, int]:

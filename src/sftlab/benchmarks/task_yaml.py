@@ -1,4 +1,4 @@
-"""Task files of lm-evaluation-harness as plain data: includes are merged, code is named but never run."""
+"""Task files of lm-evaluation-harness as plain data: includes are merged, code is named but not run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,10 @@ MAX_NODES = 100_000
 
 @dataclass(frozen=True)
 class FunctionName:
-    """What stands behind `!function`: the name of code that a task file asks for."""
+    """What stands behind `!function`: the name of code that a task file asks for, and where that file lies."""
 
     name: str
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class TaskYaml:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values and `!function` names."""
+    """Plain values and `!function` names, of a file in `folder`."""
+
+    folder: Path
 
 
 def _function_name(loader: _Loader, node: yaml.ScalarNode) -> FunctionName:
-    return FunctionName(str(loader.construct_scalar(node)))
+    return FunctionName(str(loader.construct_scalar(node)), loader.folder)
 
 
 _Loader.add_constructor("!function", _function_name)
@@ -67,7 +70,9 @@ def _read(path: Path, including: tuple[Path, ...]) -> TaskYaml:
 
 def _mapping(path: Path) -> dict[str, object]:
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        loader.folder = path.parent
+        value = loader.get_single_data()
         num_nodes = _num_nodes(value, MAX_NODES)
     except OSError as error:
         raise BenchmarkError(f"the task file {path} cannot be read: {error.strerror}") from error

@@ -8,6 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 
 from sftlab.study.consistency import first_inconsistency
+from sftlab.study.engine import BUILT_IN, EngineChoice
+from sftlab.study.judge import Judge
 from sftlab.study.measures import MEASURES
 from sftlab.study.methods import Full, Method
 from sftlab.study.methods.common import one_or_many
@@ -39,6 +41,15 @@ class BaseRef(Frozen):
         default=None, description="number of weights, to estimate cost of a base that is not on this machine yet"
     )
     trust_remote_code: bool = False
+    special_tokens: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(
+        default=(), description="tokens of its own that a template uses; added where the tokenizer lacks them, trained"
+    )
+
+    @model_validator(mode="after")
+    def _each_token_once(self) -> Self:
+        if len(set(self.special_tokens)) < len(self.special_tokens):
+            raise ValueError(f"`special_tokens` names each token once, got {', '.join(self.special_tokens)}")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -137,7 +148,7 @@ class CustomTemplate(Frozen):
 
 TemplateName = Literal["auto", "question_answer", "alpaca", "chat"]
 Template = TemplateName | CustomTemplate
-Scorer = Literal["likelihood", "generative"]
+Scorer = Literal["likelihood", "generative", "judge"]
 
 
 class BenchmarkRef(Frozen):
@@ -153,6 +164,13 @@ class BenchmarkRef(Frozen):
     max_new_tokens: Count | None = None
     items: Literal["all"] | Count | None = None
     subjects: tuple[str, ...] | None = None
+    stops: tuple[str, ...] | None = Field(
+        default=None, description="texts that end a generated answer, not the task's own"
+    )
+    shots_from: Literal["items"] | None = Field(
+        default=None, description="draws shots from the end of the evaluated split, which is then not asked"
+    )
+    trust_code: bool = Field(default=False, description="runs the Python that `file` names after `!function`")
     scorers: tuple[Scorer, ...] | None = None
 
     @model_validator(mode="before")
@@ -174,6 +192,10 @@ class BenchmarkRef(Frozen):
             )
         if self.data is None and (self.prompt is not None or self.response is not None):
             raise ValueError("`prompt` and `response` name columns of `data`, which is not given")
+        if self.trust_code and self.file is None:
+            raise ValueError("`trust_code` is for the code of a task file, and `file` is not given")
+        if self.data is not None and (self.stops is not None or self.shots_from is not None):
+            raise ValueError("`stops` and `shots_from` are for task files, not for `data`")
         return self
 
 
@@ -184,6 +206,8 @@ class Evaluation(Frozen):
     benchmarks_dir: str | None = None
     score_epochs: ScoredEpochs = "last"
     template: Literal["same", "plain"] | Template = "same"
+    engine: EngineChoice = BUILT_IN
+    judge: Judge | None = None
     items: Literal["all"] | Count = "all"
 
 
