@@ -147,7 +147,7 @@ def whole_study(folder: Path, asked: argparse.Namespace, current: Current) -> in
     """The pocket study from its files to its report; the number of its runs."""
     from sftlab.analyse.answers import analysis as analysis_of
     from sftlab.analyse.tables import build_tables
-    from sftlab.cli.opening import open_study
+    from sftlab.plan.opening import open_study
     from sftlab.execute.inline import InlineExecutor
     from sftlab.execute.session import work
     from sftlab.execute.workplace import Manner

@@ -50,7 +50,7 @@ class Differences:
 def differences(study: Path, store: Path, peer: Mapping[str, Any]) -> Differences:
     """Compare every run and base that the peer did."""
     from sftlab.analyse.tables import build_tables
-    from sftlab.cli.opening import open_study
+    from sftlab.plan.opening import open_study
 
     opened = open_study(study, store)
     tables = build_tables(opened.resolved.cells, opened.store)

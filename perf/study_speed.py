@@ -116,7 +116,7 @@ def _design(asked: argparse.Namespace) -> Any:  # noqa: ANN401 - a PocketDesign
 
 
 def _resolved(study: SharedStudy, store: Path) -> "Resolved":
-    from sftlab.cli.opening import open_study
+    from sftlab.plan.opening import open_study
 
     return open_study(study.path, store).resolved
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sftlab.cli.opening import store_folder
+from sftlab.plan.opening import store_folder
 
 
 def test_store_is_the_one_around_the_study_file_or_beside_it(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from sftlab.analyse.tables import table
-from sftlab.cli.opening import Opened, open_study
 from sftlab.cli.working import do_missing
 from sftlab.execute.session import Outcome
+from sftlab.plan.opening import Opened, open_study
 from sftlab.pocket.files import PocketDesign
 from tests.end_to_end.flow import PROVENANCE, small_study
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sftlab.cli.opening import Opened
 from sftlab.cli.working import do_missing
+from sftlab.plan.opening import Opened
 from tests.end_to_end.inline import opened
 from tests.lm.models import WORDS, write_model
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from sftlab.analyse.analysis import Analysis
+from sftlab.analyse.audit.auditing import audit, without_excluded
 from sftlab.analyse.data_findings import contests, data_findings
 from sftlab.analyse.edges import edge_findings
 from sftlab.analyse.effects import SECTIONS, Finding
@@ -47,9 +48,11 @@ def analysis_of_tables(
     """The answers from the tables `runs`, `scores`, `data` and `layers`.
 
     Without `influences` (results whose items are not known) intervals leave the choice of items out, and there are none
-    for a single base. Without `sources` no dataset counts as a mixture of others.
+    for a single base. Without `sources` no dataset counts as a mixture of others. Scores that the audit excludes are
+    left out, and the answers say so.
     """
-    scores = tables["scores"]
+    excluding = [one for one in audit(tables) if not one.excluded.is_empty()]
+    scores = without_excluded(tables["scores"], excluding)
     sets = gain_sets(scores, influences)
     ranking, comparisons = ranking_frame(sets), comparisons_frame(sets)
     gains = gains_frame(sets, scores)
@@ -63,7 +66,8 @@ def analysis_of_tables(
     shared = synergy(sets, sources or {})
     units = ("base family", "base families") if tables["runs"]["family"].n_unique() > 1 else ("base", "bases")
     findings = (
-        *_state(tables),
+        *_state({**tables, "scores": scores}),
+        *(Finding("data", f"Left out, as the audit found: {one.text}.", subject=one.check) for one in excluding),
         *data_findings(contests(sets, ranking, comparisons, gains), sets),
         *edge_findings(tables["runs"]),
         *gains_findings(gains),

@@ -33,7 +33,7 @@ class Contest:
     coverage: str | None
     """What to say where datasets were not all tried alike."""
     absent: tuple[str, ...]
-    """Datasets of the study that are not ranked here, each with why: tried with other recipes only, or without a gain."""
+    """Datasets of the study that are not ranked here, each with why: other recipes, or no gain."""
 
     @property
     def top(self) -> Row:

@@ -176,15 +176,16 @@ def _percent_interval(estimate: Estimate) -> str:
 
 
 def _mean_finding(factor: Factor, estimate: Estimate, p: float) -> Finding:
-    noun = "base families" if factor == "base" else f"{factor}s"
+    one, several = ("base family", "base families") if factor == "base" else (factor, f"{factor}s")
     verdict = "agree beyond chance" if p <= LEVEL else "cannot be told to agree"
     ends_text = "" if estimate.ci_low is None else f" [{signed(estimate.ci_low)}, {signed(estimate.ci_high or 0.0)}]"
     text = (
-        f"On {WHAT_IS_SHARED[factor]}, {counted(estimate.n, noun)} {verdict}: mean correlation "
+        f"On {WHAT_IS_SHARED[factor]}, {counted(estimate.n, one, several)} {verdict}: mean correlation "
         f"{signed(estimate.value)}{ends_text} after double centring (p = {plain(p)}, permuting "
         f"{'bases' if factor == 'dataset' else 'datasets'})."
     )
-    return Finding("synergy", text, subject=factor, effect=_effect(f"agreement of {noun}", estimate, "correlation", p))
+    effect = _effect(f"agreement of {several}", estimate, "correlation", p)
+    return Finding("synergy", text, subject=factor, effect=effect)
 
 
 def _component_finding(found: Components) -> Finding:

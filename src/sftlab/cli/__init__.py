@@ -5,10 +5,12 @@ import sys
 import typer
 
 from sftlab.cli.analyse import analyse
+from sftlab.cli.audit import audit
 from sftlab.cli.data import data
 from sftlab.cli.demo import demo
 from sftlab.cli.doctor import doctor
 from sftlab.cli.export import export
+from sftlab.cli.importing import imports
 from sftlab.cli.init import init
 from sftlab.cli.plan import plan
 from sftlab.cli.quick import quick
@@ -20,7 +22,7 @@ from sftlab.cli.table import table
 from sftlab.cli.track import track
 from sftlab.errors import SftlabError
 
-VERBS = (demo, quick, init, plan, run, status, table, sql, analyse, report, export, track, data, doctor)
+VERBS = (demo, quick, init, plan, run, status, table, sql, analyse, audit, report, export, track, data, doctor)
 
 app = typer.Typer(
     name="sftlab",
@@ -32,6 +34,7 @@ app = typer.Typer(
 )
 for verb in VERBS:
     app.command()(verb)
+app.add_typer(imports)
 
 # typer carries a click of its own and shows only some of its errors, of which this is the root
 CommandLineError: type[Exception] = next(

@@ -12,19 +12,16 @@ if TYPE_CHECKING:
 
 def analyse(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
     """Say which data helped which benchmark, how sure that is, and what went with it."""
-    from sftlab.analyse.answers import analysis as analysis_of
-    from sftlab.analyse.tables import table
-    from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_json, print_line
+    from sftlab.plan.opening import open_results
 
-    opened = open_study(study, store)
-    analysis = analysis_of(opened.resolved.cells, opened.store)
+    results = open_results(study, store)
     if as_json:
-        print_json(analysis.to_json())
-    else:
-        print_analysis(analysis)
-        for line in left_out_lines(table("scores", opened.resolved.cells, opened.store)):
-            print_line(line)
+        print_json(results.analysis.to_json())
+        return
+    print_analysis(results.analysis)
+    for line in (*left_out_lines(results.table("scores")), *results.notes):
+        print_line(line)
 
 
 def left_out_lines(scores: "pl.DataFrame") -> list[str]:

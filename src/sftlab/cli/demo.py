@@ -16,12 +16,11 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Train, evaluate, measure and analyse the built-in pocket study, and write its report; downloads nothing."""
-    from sftlab.analyse.answers import analysis as analysis_of
     from sftlab.cli.analyse import print_analysis
-    from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_json, print_line
-    from sftlab.cli.report import write_page
+    from sftlab.cli.report import study_context, write_page
     from sftlab.cli.working import do_missing, print_outcome
+    from sftlab.plan.opening import open_study
     from sftlab.pocket.files import write_pocket_study
 
     study_file = write_pocket_study(out)
@@ -30,8 +29,9 @@ def demo(
     if not as_json:
         print_line(f"{len(cells.bases)} bases, {len(cells.runs)} runs, {len(cells.scores)} scores: {study_file}")
     outcome = do_missing(opened, on="local", workers=workers)
-    analysis = analysis_of(cells, opened.store)
-    page = write_page(opened, out / "report.html")
+    results = opened.results
+    analysis = results.analysis
+    page = write_page(results, study_context(opened), out / "report.html")
     if as_json:
         print_json({"report": str(page), "analysis": analysis.to_json()})
     else:

@@ -22,9 +22,9 @@ def export(  # noqa: PLR0913, PLR0917 - the options of the verb
     import polars as pl
 
     from sftlab.analyse.tables import table
-    from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_json, print_line, size
     from sftlab.lm.weights import is_adapter
+    from sftlab.plan.opening import open_study
     from sftlab.release.card import model_card
     from sftlab.release.chosen import chosen_checkpoint
     from sftlab.release.export import export_model

@@ -8,18 +8,18 @@ from sftlab.cli.options import AsJson, StoreFolder, StudyFile
 PROVISIONAL_SHOWN = 3
 
 if TYPE_CHECKING:
-    from sftlab.cli.opening import Opened
     from sftlab.plan.cost import Cost
+    from sftlab.plan.opening import Opened
 
 GPU_HOURS_WORTH_A_LINE = 0.1
 
 
 def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
     """Show the matrix of a study: cells, what the store already holds, shared work, and cost."""
-    from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_json
     from sftlab.plan.cost import check_budget, estimate_cost
     from sftlab.plan.devices import devices
+    from sftlab.plan.opening import open_study
     from sftlab.plan.tasks import counts, pending_jobs
 
     opened = open_study(study, store)

@@ -8,7 +8,7 @@ import typer
 from sftlab.cli.options import AsJson, StoreFolder
 
 if TYPE_CHECKING:
-    from sftlab.cli.opening import Opened
+    from sftlab.plan.opening import Opened
 
 
 def quick(  # noqa: PLR0913 - each is an option of the command line
@@ -52,9 +52,9 @@ def quick(  # noqa: PLR0913 - each is an option of the command line
     """Try each dataset on one base and answer "which data" in one table."""
     import shlex
 
-    from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_line
     from sftlab.cli.working import do_missing, print_outcome
+    from sftlab.plan.opening import open_study
     from sftlab.plan.quick_study import Settings, base_reference, dataset_names, legal_name, write_quick_study
     from sftlab.store import Store
     from sftlab.study.declaration import DatasetRef
@@ -125,17 +125,15 @@ def _columns_by_file(texts: list[str], files: list[Path]) -> dict[Path, tuple[st
 def _print_answer(opened: "Opened", *, as_json: bool) -> None:
     import polars as pl
 
-    from sftlab.analyse.answers import analysis as analysis_of
-    from sftlab.analyse.tables import table
     from sftlab.cli.analyse import left_out_lines
     from sftlab.cli.printing import print_columns, print_json, print_line
 
-    cells = opened.resolved.cells
-    analysis = analysis_of(cells, opened.store)
+    results = opened.results
+    analysis = results.analysis
     if as_json:
         print_json(analysis.to_json())
         return
-    scores = table("scores", cells, opened.store)
+    scores = results.table("scores")
     before = {
         (row["benchmark"], row["scorer"], row["metric"]): row
         for row in scores.filter(pl.col("dataset") == "none").iter_rows(named=True)

@@ -8,7 +8,9 @@ import typer
 from sftlab.cli.options import AsJson, StoreFolder, StudyFile
 
 if TYPE_CHECKING:
-    from sftlab.cli.opening import Opened
+    from sftlab.analyse.results import Results
+    from sftlab.plan.opening import Opened
+    from sftlab.report.context import ReportContext
 
 
 def report(
@@ -18,30 +20,53 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write one self-contained html page about a study, also of a half-done one."""
-    from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_json, print_line
+    from sftlab.plan.opening import open_study
+    from sftlab.store.imported import is_imported
 
-    page = write_page(open_study(study, store), out or study.resolve().with_suffix(".html"))
+    target = out or study.resolve().with_suffix(".html")
+    if is_imported(study):
+        page = _write_imported(study, target)
+    else:
+        opened = open_study(study, store)
+        page = write_page(opened.results, study_context(opened), target)
     if as_json:
         print_json({"report": str(page)})
     else:
         print_line(f"report: {page}")
 
 
-def write_page(opened: "Opened", out: Path) -> Path:
-    """Analyse a study and write its page."""
+def write_page(results: "Results", context: "ReportContext", out: Path) -> Path:
+    """Analyse results and write their page."""
+    from sftlab.report.page import write_report
+
+    return write_report(results.analysis, results.tables(), context, out)
+
+
+def _write_imported(study: Path, out: Path) -> Path:
+    from datetime import datetime
+
+    from sftlab.analyse.results import imported_results
+    from sftlab.report.context import ReportContext
+    from sftlab.store.imported import read_imported_study
+
+    imported = read_imported_study(study)
+    origin = imported.origin
+    design = f"Results made elsewhere, imported from {origin.get('file', 'tables')}: {'; '.join(imported.notes)}."
+    context = ReportContext(study=imported.name, created=datetime.now().astimezone(), design=design)
+    return write_page(imported_results(imported), context, out)
+
+
+def study_context(opened: "Opened") -> "ReportContext":
+    """What the page of a study says about where its numbers come from."""
     from datetime import datetime
     from importlib.metadata import version
 
-    from sftlab.analyse.answers import analysis as analysis_of
-    from sftlab.analyse.tables import build_tables
     from sftlab.plan.devices import devices
     from sftlab.report.context import ReportContext
-    from sftlab.report.page import write_report
 
-    cells, store = opened.resolved.cells, opened.store
     found = devices()
-    context = ReportContext(
+    return ReportContext(
         study=opened.study.study,
         created=datetime.now().astimezone(),
         design=_design(opened),
@@ -49,8 +74,6 @@ def write_page(opened: "Opened", out: Path) -> Path:
         machine=f"{len(found)} x {found[0].kind} ({found[0].name})",
         versions={name: version(name) for name in ("sftlab", "torch", "transformers", "polars")},
     )
-    tables = build_tables(cells, store)
-    return write_report(analysis_of(cells, store, tables), tables, context, out)
 
 
 def _counts(opened: "Opened") -> dict[str, int]:

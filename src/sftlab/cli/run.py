@@ -21,10 +21,10 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the verb
     as_json: AsJson = False,
 ) -> None:
     """Train, evaluate and measure what is missing; safe to stop or kill, and to start again."""
-    from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_line
     from sftlab.cli.working import do_missing, print_outcome, smoke_study
     from sftlab.execute.workplace import Manner
+    from sftlab.plan.opening import open_study
 
     opened = open_study(study, store)
     if smoke:

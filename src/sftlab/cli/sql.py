@@ -16,14 +16,13 @@ def sql(
     """Answer a query (DuckDB's SQL) over the tables of a study, as csv."""
     import duckdb
 
-    from sftlab.analyse.tables import build_tables
-    from sftlab.cli.opening import open_study
     from sftlab.cli.table import write_frame
     from sftlab.errors import StudyError
+    from sftlab.plan.opening import open_results
 
-    opened = open_study(study, store)
+    results = open_results(study, store)
     with duckdb.connect(config={"enable_external_access": "false"}) as connection:
-        for name, frame in build_tables(opened.resolved.cells, opened.store).items():
+        for name, frame in results.tables().items():
             connection.register(name, frame.to_arrow())
         try:
             answer = connection.sql(query)

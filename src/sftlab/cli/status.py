@@ -7,9 +7,9 @@ def status(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False)
     """Show what is done, running and failed (with reasons), and the time left."""
     from dataclasses import asdict
 
-    from sftlab.cli.opening import open_study
     from sftlab.cli.printing import duration, print_json, print_line
     from sftlab.execute.progress import NOTE_PREFIX, is_alive, is_at_work
+    from sftlab.plan.opening import open_study
     from sftlab.plan.tasks import counts
 
     opened = open_study(study, store)

@@ -25,12 +25,9 @@ def table(
     as_json: AsJson = False,
 ) -> None:
     """Print a table of a study; a missing cell is a row with a status and a reason."""
-    from sftlab.analyse.tables import table as contract_table
-    from sftlab.cli.opening import open_study
+    from sftlab.plan.opening import open_results
 
-    opened = open_study(study, store)
-    frame = contract_table(name, opened.resolved.cells, opened.store)
-    write_frame(frame, "json" if as_json else format, out)
+    write_frame(open_results(study, store).table(name), "json" if as_json else format, out)
 
 
 def write_frame(frame: "pl.DataFrame", format: Format | None, out: Path | None) -> None:

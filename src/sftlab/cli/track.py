@@ -18,8 +18,8 @@ def track(
     as_json: AsJson = False,
 ) -> None:
     """Write loss, learning rate, gradient norm and validation of every run by step, for TensorBoard, W&B or MLflow."""
-    from sftlab.cli.opening import open_study
     from sftlab.cli.printing import print_json, print_line
+    from sftlab.plan.opening import open_study
     from sftlab.release.curves import study_curves
     from sftlab.release.trackers import write_curves
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftlab.cli.opening import Opened
 from sftlab.cli.printing import duration, print_json, print_line
 from sftlab.errors import ModelError
+from sftlab.plan.opening import Opened
 
 if TYPE_CHECKING:
     from sftlab.execute.session import Outcome

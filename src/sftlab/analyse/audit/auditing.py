@@ -1,5 +1,7 @@
 """All checks on the tables of a study, and what the analyses do about what they find."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from sftlab.analyse.audit.checks import CHECKS
@@ -12,7 +14,7 @@ def audit(tables: Tables) -> tuple[AuditFinding, ...]:
     return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
-def without_excluded(scores: pl.DataFrame, findings: tuple[AuditFinding, ...]) -> pl.DataFrame:
+def without_excluded(scores: pl.DataFrame, findings: Sequence[AuditFinding]) -> pl.DataFrame:
     """The table `scores` without values that the audit excludes, and without gains over bases that it excludes.
 
     Such rows stay, with status `excluded` and the check as reason.

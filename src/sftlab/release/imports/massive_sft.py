@@ -11,6 +11,7 @@ from sftlab.analyse.intervals import Estimate, proportion
 from sftlab.analyse.metrics import metric_named
 from sftlab.analyse.schemas import DATA, LAYERS, RUNS, SCORES, empty, from_rows
 from sftlab.errors import DataError
+from sftlab.store.imported import ImportedStudy
 
 NAMES = ("model_name", "data_name", "lora", "epoch", "data_size", "lr_strategy")
 BASE_DATA, ALL_DATA, WITHOUT = "pretrain", "all", "w/o-"
@@ -47,16 +48,7 @@ FULL_RATE, FULL_BATCH, LORA_RATE, LORA_BATCH = 1e-5, 32, 2e-6, 128
 """Appendix of the paper: learning rates and batch sizes of full fine-tuning and LoRA."""
 
 
-@dataclass(frozen=True, eq=False)
-class Imported:
-    """Tables by name, what every dataset is made of, and what could not be taken over, in sentences."""
-
-    tables: Mapping[str, pl.DataFrame]
-    sources: Mapping[str, frozenset[str]]
-    notes: tuple[str, ...]
-
-
-def massive_sft(path: Path) -> Imported:
+def massive_sft(path: Path, origin: Mapping[str, str]) -> ImportedStudy:
     """The tables `runs`, `scores`, `data` and `layers` of the csv that the authors released.
 
     Percentages become shares; MT-Bench ratings stay between 1 and 10. The file has no items: intervals of scores are
@@ -66,7 +58,7 @@ def massive_sft(path: Path) -> Imported:
     try:
         frame = pl.read_csv(path, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as csv: {error}") from error
+        raise DataError(f"{path} cannot be read as csv: {str(error).splitlines()[0]}") from error
     missing = [name for name in NAMES if name not in frame.columns]
     if missing:
         raise DataError(f"{path} has no column {missing[0]!r}; the released table has {', '.join(NAMES)} and scores")
@@ -82,7 +74,13 @@ def massive_sft(path: Path) -> Imported:
     scores = [score for row in rows for score in _scores(row, benchmarks)]
     known = _with_gains(from_rows(scores, SCORES))
     tables = {"runs": _runs(rows), "scores": known, "data": empty(DATA), "layers": empty(LAYERS)}
-    return Imported(tables, _sources(rows, singles), _notes(rows, known))
+    return ImportedStudy(
+        name="massive-sft",
+        tables=tables,
+        sources=_sources(rows, singles),
+        origin={"kind": "massive-sft", **origin},
+        notes=_notes(rows, known),
+    )
 
 
 @dataclass(frozen=True)

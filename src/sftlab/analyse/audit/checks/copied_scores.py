@@ -21,6 +21,7 @@ LEVEL = 0.001
 """Chance of calling any pair of independent models copies of one another, over all pairs that are compared."""
 EXPONENTS = np.linspace(0.05, 1.0, 20)
 COLUMN = ("benchmark", "scorer", "metric")
+NEIGHBOURS = 4
 SHOWN = 6
 
 
@@ -35,8 +36,8 @@ class _Pair:
 def copied_scores(tables: Tables) -> Iterator[AuditFinding]:
     """Pairs of models of different bases, or of one base after different data, that are equal where chance forbids it.
 
-    How likely a model is to have a value by chance is counted over the models of all other bases: often where many
-    score 0 or values are rounded coarsely, hardly ever where they have many digits. Columns of one benchmark (the
+    How likely a value is by chance is told by the models of all other bases: likely where many score 0 or values are
+    rounded coarsely, hardly ever where they have many digits. Columns of one benchmark (the
     categories of MT-Bench and its total, the shots of one task) go together, so that each benchmark counts once, with
     its most surprising column. The chance of as much coincidence as a pair shows is bounded after Chernoff and
     corrected for all pairs (Bonferroni). Nobody can know which of two copies is the original: both are suspect.
@@ -85,17 +86,37 @@ def _copies(wide: pl.DataFrame, value_MK: Reals, group_K: Sequence[str]) -> Iter
 
 
 def _chance_of_values(value_MK: Reals, base_M: Labels) -> Reals:
-    """How common each model's value is among the models of other bases, the model itself counted with them."""
+    """The chance that a model of another base has the same value, from the values that those models have.
+
+    How densely values lie around it (among the eight nearest others) times the step between values, the smallest that
+    the column shows; and how many others share it, but for one, which may be the copy.
+    """
     chance_MK = np.ones(value_MK.shape)
     for column, value_M in enumerate(value_MK.T):
         known = np.flatnonzero(~np.isnan(value_M))
-        _, place_N = np.unique(value_M[known], return_inverse=True)
-        same = np.bincount(place_N)
+        steps = np.diff(np.unique(value_M[known]))
+        if len(steps) == 0:
+            continue
         for base in np.unique(base_M[known]):
-            inside = base_M[known] == base
-            others = same - np.bincount(place_N[inside], minlength=len(same))
-            chance_MK[known[inside], column] = (others[place_N[inside]] + 1) / (np.sum(~inside) + 1)
+            own = known[base_M[known] == base]
+            others = np.sort(value_M[known[base_M[known] != base]])
+            if len(others) > 1:
+                chance_MK[own, column] = _chance_among(value_M[own], others, float(steps.min()))
     return chance_MK
+
+
+def _chance_among(value_N: Reals, others_O: Reals, step: float) -> Reals:
+    """`others_O` in ascending order."""
+    count = len(others_O)
+    left_N, right_N = np.searchsorted(others_O, value_N, "left"), np.searchsorted(others_O, value_N, "right")
+    low_N, high_N = np.maximum(left_N - NEIGHBOURS, 0), np.minimum(right_N + NEIGHBOURS, count)
+    near_N = (left_N - low_N) + (high_N - right_N)
+    lowest_N = np.minimum(value_N, others_O[np.minimum(low_N, count - 1)])
+    highest_N = np.maximum(value_N, others_O[np.maximum(high_N - 1, 0)])
+    density_N = (near_N + 1) / (count + 1) * step / np.maximum(highest_N - lowest_N, step)
+    sharing_N = np.maximum(right_N - left_N - 1, 0)
+    chance_N: Reals = density_N + (sharing_N + (sharing_N > 0)) / count
+    return np.clip(chance_N, 1e-12, 1.0)
 
 
 def _log_tail(total: float, chance_K: Reals) -> float:
