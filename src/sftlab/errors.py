@@ -21,6 +21,10 @@ class ModelError(SftlabError):
     """A base model, tokenizer, template or adapter cannot be loaded or used."""
 
 
+class JudgeError(SftlabError):
+    """A judge cannot be asked, or has not answered all that it was asked."""
+
+
 class TrainingError(SftlabError):
     """A run cannot be trained as declared."""
 

@@ -23,6 +23,7 @@ SCHEMA = {
     "parsed": pl.Boolean(),
     "status": pl.String(),
     "reason": pl.String(),
+    "verdict": pl.String(),
 }
 Row = dict[str, Any]
 
@@ -36,7 +37,7 @@ def likelihood_metrics(item: Item, own: ChoiceMetrics | None = None) -> tuple[st
 
 def unfit_rows(item: Item, scorer: Scorer, metrics: Iterable[str], reason: str) -> list[Row]:
     """Rows without scores for an item that this scorer cannot ask, and why."""
-    return [_row(item, scorer, metric, status="unfit", reason=reason) for metric in metrics]
+    return [item_row(item, scorer, metric, status="unfit", reason=reason) for metric in metrics]
 
 
 def likelihood_rows(
@@ -57,16 +58,16 @@ def likelihood_rows(
     num_bytes_C = np.array(question.num_bytes)
     common: Row = {"log_likelihood": float(log_likelihood_C[gold]), "num_bytes": question.num_bytes[gold]}
     bits = -common["log_likelihood"] / (common["num_bytes"] * math.log(2))
-    rows = [_row(item, "likelihood", "bits_per_byte", score=bits, **common)]
+    rows = [item_row(item, "likelihood", "bits_per_byte", score=bits, **common)]
     if own is not None:
         weighed = own.weigh(item, log_likelihood_C.tolist())
-        rows += [_row(item, "likelihood", name, score=weighed[name], **common) for name in own.names]
+        rows += [item_row(item, "likelihood", name, score=weighed[name], **common) for name in own.names]
     elif item.choices:
         by_metric = {"accuracy": log_likelihood_C, "accuracy_per_byte": log_likelihood_C / num_bytes_C}
         for metric, value_C in by_metric.items():
             chosen = int(np.argmax(value_C))
             answer = question.answers[chosen]
-            rows.append(_row(item, "likelihood", metric, score=float(chosen == gold), answer=answer, **common))
+            rows.append(item_row(item, "likelihood", metric, score=float(chosen == gold), answer=answer, **common))
     return rows
 
 
@@ -77,7 +78,7 @@ def generative_rows(item: Item, reading: Reading) -> list[Row]:
         **{other.name: other for other in reading.others},
     }
     return [
-        _row(item, "generative", metric, score=one.score, answer=one.answer, parsed=one.parsed)
+        item_row(item, "generative", metric, score=one.score, answer=one.answer, parsed=one.parsed)
         for metric, one in read.items()
     ]
 
@@ -87,6 +88,7 @@ def item_frame(rows: Sequence[Row]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-def _row(item: Item, scorer: Scorer, metric: str, *, status: str = "done", **values: object) -> Row:
+def item_row(item: Item, scorer: Scorer, metric: str, *, status: str = "done", **values: object) -> Row:
+    """A row with these values and nothing else."""
     names = {"item": item.item, "stratum": item.stratum, "scorer": scorer, "metric": metric, "status": status}
     return {**dict.fromkeys(SCHEMA), **names, **values}

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from sftlab.benchmarks.item import Benchmark, Reading, Scorer
-from sftlab.errors import ModelError
+from sftlab.errors import JudgeError, ModelError
 from sftlab.evaluate.engines.built_in import BuiltInEngine
 from sftlab.evaluate.engines.engine import Engine, unwatched
 from sftlab.evaluate.item_rows import (
@@ -20,6 +20,9 @@ from sftlab.evaluate.item_rows import (
     likelihood_rows,
     unfit_rows,
 )
+from sftlab.evaluate.judging.dialogues import DialogueForm
+from sftlab.evaluate.judging.judged import judged_items
+from sftlab.evaluate.judging.session import Desk
 from sftlab.evaluate.questions import Question, questions
 from sftlab.lm.base import LoadedBase
 from sftlab.study.declaration import Template
@@ -31,6 +34,7 @@ class ScoreOptions:
 
     template: Literal["plain"] | Template
     max_batch_tokens: int
+    desk: Desk | None = None
     on_progress: Callable[[float], None] = unwatched
 
 
@@ -53,12 +57,14 @@ class _Asked:
     tokens: int
     out_of_memory: int
     capped: int = 0
+    judge: Mapping[str, object] | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def score_benchmark(base: LoadedBase, benchmark: Benchmark, *, options: ScoreOptions) -> Scored:
     """Score what a base in memory holds now; see `score_with`."""
     engine = BuiltInEngine(base, options.max_batch_tokens)
-    return score_with(engine, benchmark, template=options.template, on_progress=options.on_progress)
+    return score_with(engine, benchmark, template=options.template, desk=options.desk, on_progress=options.on_progress)
 
 
 def score_with(
@@ -66,6 +72,7 @@ def score_with(
     benchmark: Benchmark,
     *,
     template: Literal["plain"] | Template,
+    desk: Desk | None = None,
     on_progress: Callable[[float], None] = unwatched,
 ) -> Scored:
     """Score an engine's model on every item, by each of the benchmark's scorers.
@@ -75,8 +82,9 @@ def score_with(
     in the result: `items`, `unfit_items` (under any scorer), `unparsed` by scorer, `capped_items` (fewer new tokens
     allowed than the benchmark says, because the context ends), `out_of_memory` (how often memory ran out and batches
     were halved), `requests` and `tokens` (of prompts and continuations; generated ones are not counted),
-    `wall_seconds`; `engine` says which engine answered. Raises ModelError where the model's log-likelihoods are not
-    finite numbers.
+    `wall_seconds`; `engine` says which engine answered; `judge`, where one was asked, what and how often, and
+    `left_out` counts by reason the items that have an answer and no verdict (status `failed`). Raises ModelError where
+    the model's log-likelihoods are not finite numbers, and JudgeError where questions to the judge of `desk` stay open.
     """
     start = time.monotonic()
     asked_items, stops = questions(engine.model, benchmark, template)
@@ -88,14 +96,18 @@ def score_with(
 
         if scorer == "likelihood":
             found[scorer] = _by_likelihood(engine, benchmark, asked_items, progress)
+        elif scorer == "judge":
+            form = DialogueForm(template, stops)
+            found[scorer] = _by_judge(engine, benchmark, asked_items, form=form, desk=desk, on_progress=progress)
         else:
             found[scorer] = _by_generation(engine, benchmark, asked_items, stops=stops, on_progress=progress)
     frame = item_frame([row for asked in found.values() for row in asked.rows])
     obstacles = {item: reason for asked in found.values() for item, reason in asked.obstacles.items()}
+    left_out = {reason: count for asked in found.values() for reason, count in asked.left_out.items()}
     done = bool((frame["status"] == "done").any())
     result = {
         "status": "done" if done else "unfit",
-        "reason": _left_out(obstacles, len(benchmark.items)) if done else _nothing_fits(obstacles),
+        "reason": _reason(obstacles, left_out, len(benchmark.items), done=done),
         "items": len(benchmark.items),
         "unfit_items": len(obstacles),
         "capped_items": sum(asked.capped for asked in found.values()),
@@ -104,9 +116,18 @@ def score_with(
         "requests": sum(asked.requests for asked in found.values()),
         "tokens": sum(asked.tokens for asked in found.values()),
         "engine": str(engine.about),
+        **{str(name): asked.judge for name, asked in found.items() if asked.judge is not None},
+        **({"left_out": left_out} if left_out else {}),
         "wall_seconds": time.monotonic() - start,
     }
     return Scored(result, {"items": frame})
+
+
+def _reason(obstacles: Mapping[str, str], left_out: Mapping[str, int], num_items: int, *, done: bool) -> str | None:
+    """What is missing of a score, or why there is none."""
+    said = [f"{count} of {num_items} items have no verdict: {reason}" for reason, count in left_out.items()]
+    unfit = _left_out(obstacles, num_items) if done else None if left_out else _nothing_fits(obstacles)
+    return "; ".join([*([unfit] if unfit else []), *said]) or None
 
 
 def _nothing_fits(obstacles: Mapping[str, str]) -> str:
@@ -190,6 +211,32 @@ def _by_generation(
         sum(map(len, prompts)),
         answers.out_of_memory,
         sum(len(prompt) + limit > context_length for prompt in prompts),
+    )
+
+
+def _by_judge(
+    engine: Engine,
+    benchmark: Benchmark,
+    asked_items: Sequence[Question],
+    *,
+    form: DialogueForm,
+    desk: Desk | None,
+    on_progress: Callable[[float], None],
+) -> _Asked:
+    if desk is None:
+        raise JudgeError(f"the benchmark {benchmark.name} is scored by a judge, and none is given: `evaluation.judge`")
+    found = judged_items(engine, benchmark, asked_items, form=form, desk=desk, on_progress=on_progress)
+    held = found.held
+    return _Asked(
+        found.rows,
+        dict(found.obstacles),
+        sum(found.left_out.values()),
+        held.requests,
+        held.tokens,
+        held.out_of_memory,
+        held.capped,
+        found.judge,
+        found.left_out,
     )
 
 

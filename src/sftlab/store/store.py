@@ -132,6 +132,11 @@ class Store:
         """Where tokenised datasets are kept, by the digest of what they were made from."""
         return self.root / "tokens"
 
+    @property
+    def judge_folder(self) -> Path:
+        """Where judges' answers are kept, for all studies of this store."""
+        return self.root / "judge"
+
     def write_note(self, name: str, value: Mapping[str, object]) -> None:
         """Replace a small named file atomically: caches and announcements, never results."""
         path = self.root / "notes" / f"{name}.json"

@@ -20,6 +20,7 @@ from sftlab.study.declaration import (
     Seeds,
     Study,
 )
+from sftlab.study.judge import Judge
 from sftlab.study.methods import METHODS
 from sftlab.study.spelling import nearest
 from sftlab.study.yaml_tree import Place, YamlTree
@@ -132,6 +133,8 @@ def _model_at(place: Place, root: object) -> type[BaseModel] | None:
         method = _value_at(place, root)
         adapter = method.get("adapter", "none") if isinstance(method, Mapping) else "none"
         return METHODS.get(adapter)
+    if place == ("evaluation", "judge"):
+        return Judge
     shape = tuple("*" if depth == 1 or isinstance(key, int) else key for depth, key in enumerate(place))
     models: dict[tuple[str | int, ...], type[BaseModel]] = {
         (): Study,
