@@ -41,7 +41,7 @@ def train(place: Workplace, job: Job, task: Task) -> Record:
     spec, store = cell.spec, place.store
     note_unsorted(cell.trajectory, place.setup.resolved, store)
     selected = _selected(place, spec)
-    loaded = place.model(job.base, spec.precision)
+    loaded = place.model(job.base, spec.precision, quantisation=spec.method.quantisation)
     recipe = _encoding_recipe(spec)
 
     def encoded(examples: tuple[Example, ...]) -> EncodedExamples:

@@ -21,6 +21,7 @@ from sftlab.plan.tasks import Job
 from sftlab.store import Store
 from sftlab.study.cells import BaseCell
 from sftlab.study.declaration import Precision
+from sftlab.study.methods import Quantisation
 
 if TYPE_CHECKING:
     from sftlab.lm.base import LoadedBase
@@ -30,6 +31,10 @@ SCORE_BATCH_TOKENS = {"cpu": 8192, "cuda": 131072}
 REPORT_SECONDS = 0.5
 SMALL_BASES_BYTES = 2**28
 """Bases stay in a CPU's memory as long as those that are there take less, with the copies they are reset from."""
+
+
+_Held = tuple[str, Precision, Quantisation | None]
+"""What tells bases in memory apart: the base's digest, and how its weights are held."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ class Workplace:
         self.setup = setup
         self.store = Store(setup.store_root)
         self.tell = tell
-        self._loaded: dict[tuple[str, Precision], LoadedBase] = {}
-        self._current: tuple[str, Precision] | None = None
+        self._loaded: dict[_Held, LoadedBase] = {}
+        self._current: _Held | None = None
         self._verified: set[str] = set()
         self._tokens = 0
         self._told_at = 0.0
@@ -83,12 +88,14 @@ class Workplace:
             self.tell(Moved(self.setup.worker, share, self._tokens))
             self._tokens, self._told_at = 0, now
 
-    def model(self, base: BaseCell, precision: Precision) -> "LoadedBase":
+    def model(
+        self, base: BaseCell, precision: Precision, *, quantisation: Quantisation | None = None
+    ) -> "LoadedBase":
         """The base, loaded now or before; its files are hashed again before the first use.
 
         Small bases stay in memory together, for work goes from one to the next and back.
         """
-        wanted = (base.digest, precision)
+        wanted = (base.digest, precision, quantisation)
         if wanted not in self._loaded:
             import torch
 
@@ -100,7 +107,9 @@ class Workplace:
             torch.use_deterministic_algorithms(self.setup.manner.deterministic)
             self._make_room()
             self._verify_base(base)
-            loaded = load_base(base.base, device=self.setup.device.torch_name, precision=precision)
+            loaded = load_base(
+                base.base, device=self.setup.device.torch_name, precision=precision, quantisation=quantisation
+            )
             loaded.kernel = fastest_kernel(loaded, machine=self.setup.device.name, cache=kernel_cache())
             self._loaded[wanted] = loaded
         self._current = wanted
@@ -108,7 +117,9 @@ class Workplace:
 
     def model_at(self, job: Job, epoch: int, precision: Precision) -> "LoadedBase":
         """The job's model with the weights of an epoch, as they are on disk; epoch 0 is the base."""
-        loaded = self.model(job.base, precision)
+        loaded = self.model(
+            job.base, precision, quantisation=None if job.run is None else job.run.spec.method.quantisation
+        )
         label = None if job.run is None else job.run.checkpoint(epoch)
         if loaded.holding != label:
             loaded.reset()

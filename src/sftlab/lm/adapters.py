@@ -10,15 +10,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sftlab.errors import ModelError
+from sftlab.lm.four_bit_linear import FourBitLinear
 from sftlab.lm.weights import ADAPTER, ADAPTER_CONFIG, open_weights
-from sftlab.study.methods import Lora
+from sftlab.study.methods import LowRank
 
 PREFIX = "base_model.model."
 
@@ -129,7 +130,7 @@ class LoraAdapter:
         (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 
-def inject_lora(model: nn.Module, method: Lora, *, seed: int, base_model: str) -> LoraAdapter:
+def inject_lora(model: nn.Module, method: LowRank, *, seed: int, base_model: str) -> LoraAdapter:
     """A fresh adapter beside the target modules, attached: A as PEFT starts it, B zero, so that nothing changes yet.
 
     A is drawn uniformly from +-1/sqrt(inputs) (Kaiming with a = sqrt 5), module by module from one generator on the
@@ -139,17 +140,16 @@ def inject_lora(model: nn.Module, method: Lora, *, seed: int, base_model: str) -
     facts = AdapterFacts(method.rank, method.alpha, method.dropout, base_model, method.rank_stabilised)
     layers = {}
     for name in target_modules(model, method.targets):
-        weight = model.get_submodule(name).weight
-        assert isinstance(weight, Tensor)
-        transposed = is_transposed(model.get_submodule(name))
-        inputs, outputs = weight.shape if transposed else reversed(weight.shape)
+        module = model.get_submodule(name)
+        outputs, inputs = _matrix_shape(module)
+        device = _device(module)
         a = (torch.rand(method.rank, inputs, generator=generator) * 2 - 1) / math.sqrt(inputs)
         layers[name] = LoraLayer(
-            a.to(weight.device),
-            torch.zeros(outputs, method.rank, device=weight.device),
+            a.to(device),
+            torch.zeros(outputs, method.rank, device=device),
             scale=facts.scale,
             dropout=method.dropout,
-            transposed=transposed,
+            transposed=is_transposed(module),
         )
     adapter = LoraAdapter(model, layers, facts)
     adapter.attach()
@@ -178,7 +178,7 @@ def load_adapter(model: nn.Module, folder: Path) -> LoraAdapter:
         a, b = tensors[f"{PREFIX}{name}.lora_A.weight"].float(), tensors[f"{PREFIX}{name}.lora_B.weight"].float()
         if name not in known or not _fits(known[name], a, b):
             raise ModelError(f"the adapter in {folder} was made for another model: it has weights for {name}")
-        device = known[name].weight.device
+        device = _device(known[name])
         layers[name] = LoraLayer(
             a.to(device), b.to(device), scale=facts.scale, dropout=0.0, transposed=is_transposed(known[name])
         )
@@ -201,9 +201,23 @@ def _require_plain_lora(config: Mapping[str, object], folder: Path) -> None:
 
 
 def _fits(module: nn.Module, a: Tensor, b: Tensor) -> bool:
-    weight = getattr(module, "weight", None)
-    shape = (b.shape[0], a.shape[1])
-    return isinstance(weight, Tensor) and tuple(weight.shape) == (shape[::-1] if is_transposed(module) else shape)
+    return _is_linear(module) and _matrix_shape(module) == (b.shape[0], a.shape[1])
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | FourBitLinear) or is_transposed(module)
+
+
+def _matrix_shape(module: nn.Module) -> tuple[int, int]:
+    """Outputs and inputs of a linear module, however it keeps its weight."""
+    if isinstance(module, nn.Linear | FourBitLinear):
+        return module.out_features, module.in_features
+    inputs, outputs = cast("Tensor", module.weight).shape
+    return outputs, inputs
+
+
+def _device(module: nn.Module) -> torch.device:
+    return module.packed.device if isinstance(module, FourBitLinear) else cast("Tensor", module.weight).device
 
 
 def is_transposed(module: nn.Module) -> bool:
@@ -218,7 +232,7 @@ def linear_modules(model: nn.Module) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if (isinstance(module, nn.Linear) or is_transposed(module)) and module is not head
+        if _is_linear(module) and module is not head
     ]
 
 

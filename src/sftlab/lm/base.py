@@ -16,6 +16,7 @@ from sftlab.lm.ranks import Ranks
 from sftlab.lm.tokenizer import BaseTokenizer
 from sftlab.lm.weights import is_adapter, open_weights, require_safetensors
 from sftlab.study.declaration import BaseRef, Precision
+from sftlab.study.methods import Quantisation
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -32,7 +33,8 @@ class LoadedBase:
     The model is in eval mode and asks for no gradients, except inside training. `holding` is a label of what the
     weights are now, None for the untouched base alone; whoever changes the weights may give it another. `kernel` is how
     its training passes are computed. `ranks` are the processes that hold it, of `weights` and of the untouched copy in
-    `pristine` a part each.
+    `pristine` a part each. Of a base with a `quantisation`, weights in four bits are in neither of them, for they never
+    change, and `unquantised_norms` are the squared norms that all weights had.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class LoadedBase:
         self.ranks = Ranks()
         self.holding: str | None = None
         self.adapter: Any = None
+        self.quantisation: Quantisation | None = None
+        self.unquantised_norms: Mapping[str, float] = {}
         self.pristine = {name: self._copy(weight) for name, weight in self.weights().items()}
 
     def _copy(self, weight: Tensor) -> Tensor:
@@ -66,7 +70,8 @@ class LoadedBase:
     @property
     def num_bytes(self) -> int:
         """What the weights and their untouched copy take."""
-        return 2 * sum(weight.nbytes for weight in self.pristine.values())
+        held: int = sum(tensor.nbytes for tensor in (*self.model.parameters(), *self.model.buffers()))
+        return held + sum(weight.nbytes for weight in self.pristine.values())
 
     def reset(self) -> None:
         """Give the model the base's weights again, in place, without adapters or gradients."""
@@ -88,7 +93,9 @@ class LoadedBase:
         self.reset()
         self.holding = str(folder)
         if is_adapter(folder):
-            load_adapter(self.model, folder).merge()
+            self.adapter = load_adapter(self.model, folder)
+            self.adapter.attach()
+            self.settle_adapter()
             return
         stored: Mapping[str, Tensor] = open_weights(folder)
         weights = self.weights()
@@ -102,6 +109,12 @@ class LoadedBase:
                     raise ModelError(f"{folder} is no checkpoint of {self.name}: {name} is missing or of another shape")
                 weight.copy_(stored[name])
 
+    def settle_adapter(self) -> None:
+        """Merge the adapter into the weights; it stays beside quantised ones, which cannot take it up."""
+        if self.adapter is not None and self.quantisation is None:
+            self.adapter.merge()
+            self.adapter = None
+
     @contextmanager
     def computing(self) -> Iterator[None]:
         """Forward passes inside compute as the precision says; training and scoring share it."""
@@ -110,7 +123,9 @@ class LoadedBase:
             yield
 
 
-def load_base(ref: BaseRef, *, device: str, precision: Precision) -> LoadedBase:
+def load_base(
+    ref: BaseRef, *, device: str, precision: Precision, quantisation: Quantisation | None = None
+) -> LoadedBase:
     """A base model and its tokenizer, from a folder or the hub, weights as safetensors only.
 
     Raises ModelError, in one sentence, where the folder or the hub has no such model, its weights are incomplete or in
@@ -123,7 +138,15 @@ def load_base(ref: BaseRef, *, device: str, precision: Precision) -> LoadedBase:
         raise ModelError("bfloat16 weights cannot compute in float32: choose `compute: bfloat16`")
     tokenizer = load_tokenizer(ref)
     model = _load_model(ref.model, ref, precision)
-    return LoadedBase(ref, model.to(device), tokenizer, device=device, precision=precision)
+    norms = None
+    if quantisation is not None:
+        from sftlab.lm.quantised import quantise
+
+        norms = quantise(model, quantisation, device=device, compute=DTYPES[precision.compute])
+    base = LoadedBase(ref, model.to(device), tokenizer, device=device, precision=precision)
+    if norms is not None:
+        base.quantisation, base.unquantised_norms = quantisation, norms
+    return base
 
 
 def load_tokenizer(ref: BaseRef) -> BaseTokenizer:

@@ -72,9 +72,12 @@ _OF_BASE: "WeakKeyDictionary[LoadedBase, dict[str, float]]" = WeakKeyDictionary(
 
 
 def loaded_weight_change(loaded: "LoadedBase") -> pl.DataFrame:
-    """Change of what a base holds now, its adapter's if it has one, against its untouched copy."""
+    """Change of what a base holds now, its adapter's if it has one, against its untouched copy.
+
+    Of a quantised base relative to the weights it had before; what quantisation changed is not counted.
+    """
     if loaded not in _OF_BASE:
-        parts = {name: _squared_norm(weight) for name, weight in loaded.pristine.items()}
+        parts = loaded.unquantised_norms or {name: _squared_norm(weight) for name, weight in loaded.pristine.items()}
         _OF_BASE[loaded] = loaded.ranks.totals(parts)
     norms = _OF_BASE[loaded]
     if loaded.adapter is not None:

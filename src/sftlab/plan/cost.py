@@ -17,7 +17,7 @@ from sftlab.plan.tasks import Job
 from sftlab.store import Store
 from sftlab.study.cells import RunCell, ScoreCell
 from sftlab.study.declaration import Budget, Study
-from sftlab.study.methods import Lora
+from sftlab.study.methods import LowRank
 from sftlab.study.run import RunSpec
 
 BYTES_PER_TOKEN = 3.0
@@ -137,7 +137,7 @@ def _train_tokens(resolved: Resolved, run: RunCell) -> int:
 
 
 def _train_flops_per_weight(spec: RunSpec) -> float:
-    return LORA_FLOPS_PER_WEIGHT if isinstance(spec.method, Lora) else FULL_FLOPS_PER_WEIGHT
+    return LORA_FLOPS_PER_WEIGHT if isinstance(spec.method, LowRank) else FULL_FLOPS_PER_WEIGHT
 
 
 def _models_alone(resolved: Resolved, store: Store) -> tuple[int, int]:
@@ -180,7 +180,7 @@ class _ScoreWork:
 
 def _checkpoint_bytes(run: RunCell, size: int) -> float:
     method = run.spec.method
-    if not isinstance(method, Lora):
+    if not isinstance(method, LowRank):
         return float(size * BYTES_PER_WEIGHT)
     width = math.cbrt(size / WEIGHTS_PER_LAYER_WIDTH)
     return size * BYTES_PER_WEIGHT * min(1.0, ADAPTED_PER_WIDTH * method.rank / max(width, 1.0))

@@ -72,11 +72,7 @@ class RunSpec(Frozen):
         """Everything of the run that bears on its result but is not content of files: part of its identity."""
         unset = [name for name in ("steps", "decay_steps") if getattr(self, name) is None]
         left_out = {"run", "base", "dataset", "method_name", "parts", "score_epochs", *unset}
-        method = {
-            **self.method.model_dump(exclude={"select", "gradient_checkpointing"}),
-            "batch_size": self.batch_size,
-            "version": type(self.method).version,
-        }
+        method = {**self.method.recipe, "batch_size": self.batch_size}
         return {**self.model_dump(exclude=left_out), "method": method, "weights": [part.weight for part in self.parts]}
 
     @property

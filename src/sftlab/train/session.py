@@ -41,6 +41,7 @@ class Session:
         self, base: LoadedBase, spec: RunSpec, data: RunData, *, files: RunFiles, control: TrainControl
     ) -> None:
         assert spec.precision == base.precision, "the base was loaded for another precision"
+        assert spec.method.quantisation == base.quantisation, "the base was loaded for another quantisation"
         base.reset()
         base.holding = f"{spec.run} in training"
         self.base = base
@@ -236,15 +237,14 @@ class Session:
         self.log.validation.append({**row, "n": found.n, "num_tokens": found.num_tokens})
 
     def release(self) -> None:
-        """Leave the base ready for use: an adapter merged into the weights, no gradients asked for.
+        """Leave the base ready for use: an adapter merged into weights that are not quantised, no gradients asked for.
 
         A base that several ranks share holds the base's own weights again.
         """
         if self.base.ranks.count > 1:
             self.base.reset()
-        elif self.base.adapter is not None:
-            self.base.adapter.merge()
-            self.base.adapter = None
+        else:
+            self.base.settle_adapter()
         self.base.model.eval().requires_grad_(False)
         if self._accumulator.checkpointing:
             self.base.model.gradient_checkpointing_disable()

@@ -8,7 +8,7 @@ from sftlab.errors import TrainingError
 from sftlab.lm.adapters import LoraAdapter, inject_lora
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.parameters import depth_of, layer_of, num_layers
-from sftlab.study.methods import Full, Lora
+from sftlab.study.methods import Full, LowRank
 from sftlab.study.run import RunSpec
 
 
@@ -25,7 +25,7 @@ def make_trainable(base: LoadedBase, spec: RunSpec) -> Trainable:
 
     Raises TrainingError where a band of layers holds no layer, ModelError where no module is a LoRA target.
     """
-    if isinstance(spec.method, Lora):
+    if isinstance(spec.method, LowRank):
         base.adapter = inject_lora(base.model, spec.method, seed=spec.seeds.init, base_model=base.ref.model)
         return Trainable(dict(base.adapter.parameters()), base.adapter)
     weights = base.weights()

@@ -4,11 +4,13 @@ from typing import Annotated
 
 from pydantic import Discriminator, Tag
 
-from sftlab.study.methods.common import MethodParameters
+from sftlab.study.methods.common import MethodParameters, Quantisation
 from sftlab.study.methods.full import Full
 from sftlab.study.methods.lora import Lora
+from sftlab.study.methods.low_rank import LowRank
+from sftlab.study.methods.qlora import Qlora
 
-METHODS: dict[str, type[MethodParameters]] = {"none": Full, "lora": Lora}
+METHODS: dict[str, type[MethodParameters]] = {"none": Full, "lora": Lora, "qlora": Qlora}
 
 
 def _adapter_of(value: object) -> str:
@@ -17,8 +19,8 @@ def _adapter_of(value: object) -> str:
 
 
 Method = Annotated[
-    Annotated[Full, Tag("none")] | Annotated[Lora, Tag("lora")],
+    Annotated[Full, Tag("none")] | Annotated[Lora, Tag("lora")] | Annotated[Qlora, Tag("qlora")],
     Discriminator(_adapter_of),
 ]
 
-__all__ = ["METHODS", "Full", "Lora", "Method", "MethodParameters"]
+__all__ = ["METHODS", "Full", "Lora", "LowRank", "Method", "MethodParameters", "Qlora", "Quantisation"]

@@ -1,5 +1,6 @@
 """What every training method declares."""
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,6 +13,14 @@ def one_or_many(value: object) -> object:
 
 PositiveFloats = Annotated[tuple[Annotated[float, Field(gt=0.0)], ...], BeforeValidator(one_or_many)]
 PositiveCounts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(one_or_many)]
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """How the base's matrices are held in four bits each; with `double` their scales are quantised, too."""
+
+    kind: Literal["nf4", "fp4"]
+    double: bool
 
 
 class MethodParameters(BaseModel):
@@ -36,4 +45,23 @@ class MethodParameters(BaseModel):
     gradient_checkpointing: bool = Field(
         default=False, description="compute activations again in the backward pass: less memory, the same result"
     )
+    optimizer: Literal["adamw", "adamw_8bit"] = Field(
+        default="adamw",
+        description="AdamW with moments in the type of the weights, or in eight bits (Dettmers et al. 2022)",
+    )
+    offload: Literal["none", "optimizer"] = Field(
+        default="none",
+        description="`optimizer` keeps weights, gradients and moments in the host's memory: the same result",
+    )
     select: Literal["validation"] | None = None
+
+    @property
+    def quantisation(self) -> Quantisation | None:
+        """How the base is quantised while this method trains and when what it trained is scored; None: it is not."""
+        return None
+
+    @property
+    def recipe(self) -> dict[str, object]:
+        """What bears on the result; AdamW itself goes without saying."""
+        how = {"select", "gradient_checkpointing", "offload", *({"optimizer"} if self.optimizer == "adamw" else ())}
+        return {**self.model_dump(exclude=how), "version": type(self).version}
