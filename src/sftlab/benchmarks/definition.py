@@ -12,6 +12,7 @@ from sftlab.errors import BenchmarkError
 from sftlab.study.spelling import nearest
 
 OutputType = Literal["multiple_choice", "generate_until", "loglikelihood"]
+JudgeName = Literal["mt_bench", "alpaca_eval"]
 METRICS: dict[OutputType, tuple[str, ...]] = {
     "multiple_choice": ("acc", "acc_norm", "acc_bytes"),
     "generate_until": ("exact_match", "exact_answer", "math_equal", "squad_exact_match", "squad_f1"),
@@ -127,6 +128,8 @@ class TaskDefinition(_Fields):
     filter_list: list[FilterEntry] | None = Field(default=None, min_length=1)
     metric_list: list[MetricEntry] | None = Field(default=None, min_length=1)
     gen_prefix: str | None = None
+    judge: JudgeName | None = None
+    follow_ups: str | None = None
 
     @property
     def eval_split(self) -> str:
@@ -188,6 +191,10 @@ def _check_consistency(definition: TaskDefinition) -> None:
     if definition.test_split is None and definition.validation_split is None:
         raise BenchmarkError("a task names the split of its items: `test_split` or `validation_split`")
     kind = definition.output_type
+    if kind != "generate_until" and definition.judge is not None:
+        raise BenchmarkError(f"`judge` is for generate_until, and this task is {kind}")
+    if definition.follow_ups is not None and definition.judge is None:
+        raise BenchmarkError("`follow_ups` are for tasks with a `judge`")
     if kind == "multiple_choice" and definition.doc_to_choice is None:
         raise BenchmarkError("a multiple_choice task has `doc_to_choice`")
     if kind != "generate_until" and definition.filter_list is not None:

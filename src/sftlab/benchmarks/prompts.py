@@ -138,10 +138,18 @@ class TaskWriter:
         self.question = self._form(FewshotConfig())
         self.shot = self._form(definition.fewshot_config)
         self._description = self._renderer(definition.description, "description")
+        self._follow_ups = self._renderer(definition.follow_ups, "follow_ups")
 
     def description(self, row: Row) -> str:
         """What stands before everything else."""
         return str(self._description(row))
+
+    def follow_ups(self, row: Row) -> tuple[str, ...]:
+        """Later turns of the user, where the task is a dialogue."""
+        found = self._follow_ups(row) or []
+        if not isinstance(found, list) or not all(isinstance(turn, str) for turn in found):
+            raise BenchmarkError(f"`follow_ups` gives {_short(found)}; legal: the name of a column of lists of texts")
+        return tuple(found)
 
     def _form(self, special: FewshotConfig) -> _Form:
         own = self.definition

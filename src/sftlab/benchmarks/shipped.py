@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sftlab.benchmarks.definition import TaskDefinition
+from sftlab.benchmarks.judging.sources import HubFileSource, ReferencedSource
 from sftlab.benchmarks.rows import Layout
 from sftlab.benchmarks.sources import HubSource, LocalSource, Source
 from sftlab.benchmarks.subjects import CMMLU_SUBJECTS, JMMLU_SUBJECTS, MMLU_SUBJECTS
@@ -20,7 +21,8 @@ class Shipped:
     With `subjects`, the file names hold `{subject}`, every row gets a column `subject`, and subjects are strata with
     their own shots; on the hub each is a configuration of the dataset. `stratum_column` names the column that holds the
     subject where all are in one file. `num_items` is the published size of the evaluated split, for estimates of cost
-    before it is read.
+    before it is read. `references` is a file of reference answers beside the questions; `hub_file` is the one
+    file of the hub's dataset that is read, where its others are something else.
     """
 
     splits: dict[str, tuple[str, ...]]
@@ -28,6 +30,8 @@ class Shipped:
     layout: Layout = field(default_factory=lambda: Layout("json"))
     subjects: tuple[str, ...] = ()
     stratum_column: str | None = None
+    references: str | None = None
+    hub_file: str | None = None
 
 
 _OPTIONS = ("question", "A", "B", "C", "D", "answer")
@@ -74,6 +78,17 @@ SHIPPED: dict[str, Shipped] = {
     "triviaqa_open": Shipped(
         {"validation": ("triviaqa_val.jsonl",), "train": ("triviaqa_train.jsonl",)}, num_items=17944
     ),
+    "mt_bench": Shipped(
+        {"train": ("mt_bench_questions.jsonl", "question.jsonl")},
+        num_items=80,
+        stratum_column="category",
+        references="mt_bench_reference_gpt4.jsonl",
+    ),
+    "alpaca_eval": Shipped(
+        {"eval": ("gpt4_1106_preview__model_outputs.json", "alpaca_eval_gpt4_baseline.json")},
+        num_items=805,
+        hub_file="alpaca_eval_gpt4_baseline.json",
+    ),
     "truthfulqa": _TRUTHFULQA,
     "truthfulqa_mc1": _TRUTHFULQA,
     "truthfulqa_mc2": _TRUTHFULQA,
@@ -119,17 +134,20 @@ def shipped_source(
 ) -> Source:
     """The data of a shipped benchmark: inside `benchmarks_dir` where one is given, else on the hub."""
     shipped = SHIPPED[name]
+    revision = definition.dataset_kwargs.revision
     if benchmarks_dir is None:
-        return HubSource(
-            definition.dataset_path,
-            subject or definition.dataset_name,
-            definition.dataset_kwargs.revision,
-            advice=f"name a folder that holds {_file_names(name, definition)} with `--benchmarks-dir` of `quick` or "
-            "`benchmarks_dir` in a study's `evaluation`",
+        advice = (
+            f"name a folder that holds {_file_names(name, definition)} with `--benchmarks-dir` of `quick` or "
+            "`benchmarks_dir` in a study's `evaluation`"
         )
+        if shipped.hub_file is not None:
+            return HubFileSource(definition.dataset_path, shipped.hub_file, revision, advice)
+        return HubSource(definition.dataset_path, subject or definition.dataset_name, revision, advice=advice)
     constants = {} if subject is None else {"subject": subject}
     files = {}
     for split, patterns in shipped.splits.items():
         candidates = [benchmarks_dir / pattern.format(subject=subject) for pattern in patterns]
         files[split] = (next((path for path in candidates if path.is_file()), candidates[0]),)
+    if shipped.references is not None:
+        return ReferencedSource(files, shipped.layout, constants, references=benchmarks_dir / shipped.references)
     return LocalSource(files, shipped.layout, constants)

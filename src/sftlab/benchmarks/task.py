@@ -9,6 +9,7 @@ from sftlab.benchmarks.answers import Metrics, Reader, choice_reader, task_reade
 from sftlab.benchmarks.code import TaskCode
 from sftlab.benchmarks.definition import TaskDefinition
 from sftlab.benchmarks.item import EXACT_MATCH, Benchmark, ChoiceMetrics, Item, Scorer
+from sftlab.benchmarks.judging import PROTOCOLS
 from sftlab.benchmarks.mathematics import comparison_version
 from sftlab.benchmarks.own_metrics import own_choice_metrics, own_metrics
 from sftlab.benchmarks.prompts import Shots, TaskWriter, choice_number
@@ -17,6 +18,9 @@ from sftlab.benchmarks.sources import FileDigest, Source, processed, processed_t
 from sftlab.errors import BenchmarkError
 
 SET_APART = 100
+
+OWN_FIELDS = ("process_results", "judge", "follow_ups")
+"""Fields that bear on what a task is only where they are given."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Task:
         metrics = {entry.metric for entry in definition.metric_list or ()}
         return {
             "definition": definition.model_dump(
-                exclude=unnamed | ({"process_results"} if definition.process_results is None else set())
+                exclude=unnamed | {name for name in OWN_FIELDS if getattr(definition, name) is None}
             ),
             "code": dict(self.code.digests) or None,
             "shots": asked.shots,
@@ -79,6 +83,7 @@ class Task:
             ],
             **({"sets_apart": SET_APART} if asked.shots and asked.sets_apart else {}),
             **({"strata": self.stratum_column} if self.stratum_column else {}),
+            **({"judged": PROTOCOLS[definition.judge].identity} if definition.judge else {}),
             **({"mathematics": comparison_version()} if "math_equal" in metrics else {}),
         }
 
@@ -101,6 +106,7 @@ class Task:
             delimiter=self.delimiter,
             choice_metrics=own,
             metric=self._first_metric(own),
+            judge=self.definition.judge,
         )
 
     @property
@@ -193,6 +199,7 @@ class Task:
                 choices=() if gold_choice is None else tuple(self.delimiter + choice for choice in choices),
                 gold_choice=gold_choice,
                 stratum=stratum,
+                follow_ups=writer.follow_ups(row),
             )
             yield item, row
 

@@ -164,6 +164,9 @@ class BenchmarkRef(Frozen):
     max_new_tokens: Count | None = None
     items: Literal["all"] | Count | None = None
     subjects: tuple[str, ...] | None = None
+    reference: str | None = Field(
+        default=None, description="file of another model's outputs to compare with, in place of alpaca_eval's own"
+    )
     stops: tuple[str, ...] | None = Field(
         default=None, description="texts that end a generated answer, not the task's own"
     )

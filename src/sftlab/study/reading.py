@@ -60,7 +60,7 @@ def _with_places(study: Study, folder: Path, tree: YamlTree, name: str) -> Study
         place: Place = ("evaluation", "benchmarks", index)
         changes = {
             field: existing(text, (*place, field), "file")
-            for field in ("file", "data")
+            for field in ("file", "data", "reference")
             if (text := getattr(benchmark, field)) is not None
         }
         benchmarks.append(benchmark.model_copy(update=changes))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sftlab.benchmarks.processing.choices import headed_options, options_as_choices
+from sftlab.benchmarks.processing.dialogues import two_turns
 from sftlab.benchmarks.processing.passages import passage_and_question, stem_and_endings
 from sftlab.benchmarks.processing.truth import bleu_against_truth, mass_on_truth, true_and_false_answers
 from sftlab.benchmarks.rows import Row
@@ -25,6 +26,7 @@ PROCESSING: dict[str, Callable[[Row], Row]] = {
         passage_and_question,
         stem_and_endings,
         true_and_false_answers,
+        two_turns,
     )
 }
 RESULTS: dict[str, Results] = {
