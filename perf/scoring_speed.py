@@ -1,0 +1,246 @@
+"""Multiple choice and free answers: sftlab against lm-evaluation-harness and against transformers' `generate`.
+
+    python perf/scoring_speed.py --smallest
+    python perf/scoring_speed.py --save
+
+Five-shot MMLU (ten subjects) and zero-shot BoolQ on a random Llama in float32, on one thread, by sftlab and by the
+harness' own Hugging Face backend, which gets the model and the tokenizer in memory and its own task objects anew, as
+`simple_evaluate` would make them. Accuracies must be equal item by item and log-likelihoods to 1e-4 before a ratio is
+shown. `first` is a checkpoint for which files are read, prompts written and encoded; `next` is another checkpoint
+of the same base, for which sftlab has them. Free answers: several tasks with stops and limits of their own in one
+queue, against `generate` called task by task in batches of prompts of like length; the texts must be equal.
+"""
+
+import argparse
+import contextlib
+import io
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from clock import Instant, Span, interleaved, median_span
+from free_answers import FreeTask, by_generate, by_queue, free_tasks
+from llama_shapes import SHAPES, model
+from record import Result, machine, markdown_table, say
+from shared_benchmarks import data_folder, shared_tasks, trained_tokenizer, write_tasks
+
+if TYPE_CHECKING:
+    from sftlab.lm.base import LoadedBase
+
+POSITIONS = 4096
+LOG_LIKELIHOOD_BOUND = 1e-4
+"""In nats; the harness sums in float32."""
+MAX_BATCH_TOKENS = 8192
+"""As a study scores on a CPU."""
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What it took, and every item's accuracy and gold log-likelihood, task by task."""
+
+    span: Span
+    accuracy: np.ndarray
+    log_likelihood: np.ndarray
+
+
+def main() -> None:
+    """Run all sides in turn, compare what came out, and show the ratios."""
+    asked = _arguments()
+    _quiet()
+    at_start = machine()
+    with tempfile.TemporaryDirectory(prefix="sftlab-scoring-speed-") as name:
+        folder = Path(name)
+        published = None if asked.smallest else data_folder()
+        tasks = shared_tasks(
+            subjects=asked.subjects, items=asked.items, boolq_items=asked.boolq_items, published=published
+        )
+        theirs = write_tasks(tasks, folder)
+        base = _base(asked.size, tasks)
+        say(f"{sum(len(task.rows['test']) for task in tasks)} items, {'published' if published else 'made up'}")
+        choices = interleaved(
+            _choice_sides(base, [task.name for task in tasks], theirs, folder, asked), repeats=asked.repeats
+        )
+        differences = _differences(choices)
+        free = free_tasks(base, count=asked.free_items)
+        answers = interleaved(_answer_sides(base, free, asked), repeats=asked.repeats)
+        _require_equal_texts(answers, free)
+    spans = {side: median_span(one.span for one in found) for side, found in choices.items()}
+    spans |= {side: median_span(span for span, _ in found) for side, found in answers.items()}
+    settings = {
+        "model": asked.size,
+        "subjects": asked.subjects,
+        "items_a_subject": asked.items,
+        "boolq_items": asked.boolq_items,
+        "free_items_a_task": asked.free_items,
+        "harness_batch": asked.harness_batch,
+        "repeats": asked.repeats,
+        "benchmarks": "published" if published else "made up",
+    }
+    values = {side: vars(span) for side, span in spans.items()} | {"largest_difference_nats": differences}
+    Result("scoring-speed", settings, values, table(spans, differences)).finish(at_start, save=asked.save)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Scoring by sftlab against lm-evaluation-harness and generate.")
+    parser.add_argument("--size", choices=tuple(SHAPES), help="of the model; 4M if not given")
+    parser.add_argument("--subjects", type=int, help="of MMLU; 10 if not given")
+    parser.add_argument("--items", type=int, help="questions a subject at most; 100 if not given")
+    parser.add_argument("--boolq-items", type=int, help="questions of BoolQ at most; 500 if not given")
+    parser.add_argument("--free-items", type=int, help="prompts a task of free answers; 64 if not given")
+    parser.add_argument("--harness-batch", type=int, default=16, help="rows of a batch of the harness")
+    parser.add_argument("--repeats", type=int, default=3, help="all sides in turn so often; medians count")
+    parser.add_argument("--smallest", action="store_true", help="only to see that it works: 0.3M, few items, once")
+    parser.add_argument("--save", action="store_true", help="keep the result under perf/results/")
+    asked = parser.parse_args()
+    usual = {"size": "4M", "subjects": 10, "items": 100, "boolq_items": 500, "free_items": 64}
+    small = {"size": "0.3M", "subjects": 2, "items": 12, "boolq_items": 12, "free_items": 6}
+    for name, value in (small if asked.smallest else usual).items():
+        if getattr(asked, name) is None:
+            setattr(asked, name, value)
+    asked.repeats = 1 if asked.smallest else asked.repeats
+    return asked
+
+
+def _quiet() -> None:
+    import datasets
+    import torch
+
+    torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    datasets.disable_progress_bars()
+
+
+def _base(size: str, tasks: Sequence[Any]) -> "LoadedBase":
+    shape = SHAPES[size]
+    words = trained_tokenizer(tasks, shape.vocabulary)
+    made = model(shape, positions=POSITIONS)
+    return _as_base(made, words)
+
+
+def _as_base(made: Any, words: Any) -> "LoadedBase":  # noqa: ANN401 - any model and tokenizer
+    from sftlab.lm.base import LoadedBase
+    from sftlab.lm.tokenizer import BaseTokenizer
+    from sftlab.study.declaration import BaseRef, Precision
+
+    tokenizer = BaseTokenizer(words, context_length=POSITIONS)
+    return LoadedBase(BaseRef(name="random", model="random"), made, tokenizer, device="cpu", precision=Precision())
+
+
+def _choice_sides(
+    base: "LoadedBase", names: Sequence[str], theirs: dict[str, Json], folder: Path, asked: argparse.Namespace
+) -> dict[str, Callable[[], Scores]]:
+    """The harness; sftlab on the first checkpoint of a base, with nothing kept; and on the next."""
+    kept: dict[str, LoadedBase] = {}
+
+    def first() -> Scores:
+        kept["base"] = _as_base(base.model, base.tokenizer)
+        return _ours(kept["base"], names, folder)
+
+    def after() -> Scores:
+        return _ours(kept["base"], names, folder)
+
+    return {
+        "harness": lambda: _theirs(base, names, theirs, asked.harness_batch),
+        "sftlab, first": first,
+        "sftlab, next": after,
+    }
+
+
+def _ours(base: "LoadedBase", names: Sequence[str], folder: Path) -> Scores:
+    import polars as pl
+
+    from sftlab.benchmarks.loading import load_benchmark
+    from sftlab.evaluate.scoring import ScoreOptions, score_benchmark
+    from sftlab.study.declaration import BenchmarkRef
+
+    start = Instant.now()
+    frames = []
+    for name in names:
+        benchmark = load_benchmark(BenchmarkRef(name=name, file=f"{name}.yaml", scorers=("likelihood",)), folder=folder)
+        scored = score_benchmark(base, benchmark, options=ScoreOptions("plain", MAX_BATCH_TOKENS))
+        frames.append(scored.rows["items"].filter(pl.col("metric") == "accuracy"))
+    span = Span.between(start, Instant.now())
+    whole = pl.concat(frames)
+    return Scores(span, whole["score"].to_numpy(), whole["log_likelihood"].to_numpy())
+
+
+def _theirs(base: "LoadedBase", names: Sequence[str], definitions: dict[str, Json], batch: int) -> Scores:
+    from lm_eval import evaluate
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.models.huggingface import HFLM
+
+    start = Instant.now()
+    harness = HFLM(pretrained=base.model, tokenizer=base.tokenizer, batch_size=batch, max_length=POSITIONS)
+    tasks = {name: ConfigurableTask(config=definitions[name]) for name in names}
+    for task in tasks.values():
+        task.set_fewshot_seed(1234)
+    with contextlib.redirect_stderr(io.StringIO()):
+        out = evaluate(lm=harness, task_dict=tasks, log_samples=True, bootstrap_iters=0)
+    span = Span.between(start, Instant.now())
+    assert out is not None
+    samples = [sample for name in names for sample in sorted(out["samples"][name], key=lambda sample: sample["doc_id"])]
+    gold = [float(sample["filtered_resps"][int(sample["target"])][0]) for sample in samples]
+    return Scores(span, np.array([sample["acc"] for sample in samples]), np.array(gold))
+
+
+def _differences(found: dict[str, list[Scores]]) -> float:
+    """The largest difference of a log-likelihood from the harness', in nats; ends where scores are not equal."""
+    largest = 0.0
+    for side, runs in found.items():
+        for ours, theirs in zip(runs, found["harness"], strict=True):
+            if not np.array_equal(ours.accuracy, theirs.accuracy):
+                raise SystemExit(f"{side}: {int((ours.accuracy != theirs.accuracy).sum())} items are judged otherwise")
+            largest = max(largest, float(np.abs(ours.log_likelihood - theirs.log_likelihood).max()))
+    if largest > LOG_LIKELIHOOD_BOUND:
+        raise SystemExit(f"log-likelihoods differ by up to {largest} nats, more than {LOG_LIKELIHOOD_BOUND}")
+    return largest
+
+
+Answers = tuple[Span, list[list[str]]]
+
+
+def _answer_sides(
+    base: "LoadedBase", tasks: Sequence[FreeTask], asked: argparse.Namespace
+) -> dict[str, Callable[[], Answers]]:
+    def timed(write: Callable[[], list[list[str]]]) -> Answers:
+        start = Instant.now()
+        texts = write()
+        return Span.between(start, Instant.now()), texts
+
+    return {
+        "generate": lambda: timed(lambda: by_generate(base, tasks, batch=asked.harness_batch)),
+        "queue": lambda: timed(lambda: by_queue(base, tasks, max_batch_tokens=MAX_BATCH_TOKENS)),
+    }
+
+
+def _require_equal_texts(found: dict[str, list[Answers]], tasks: Sequence[FreeTask]) -> None:
+    for (_, theirs), (_, ours) in zip(found["generate"], found["queue"], strict=True):
+        for task, one, other in zip(tasks, theirs, ours, strict=True):
+            if one != other:
+                count = sum(a != b for a, b in zip(one, other, strict=True))
+                raise SystemExit(f"{task.name}: {count} of {len(one)} answers are not those of generate")
+
+
+def table(spans: dict[str, Span], difference: float) -> str:
+    """CPU and wall seconds of every side, with ratios of CPU seconds."""
+    rows: list[list[object]] = []
+    for side, peer in (("sftlab, first", "harness"), ("sftlab, next", "harness"), ("queue", "generate")):
+        rows.append([side, peer, spans[peer].cpu, spans[side].cpu, spans[peer].cpu / spans[side].cpu])
+    head = ["", "against", "its CPU seconds", "sftlab's", "ratio"]
+    return (
+        f"{markdown_table(head, rows)}\n\nSame accuracies item by item, log-likelihoods to {difference:.1e} nats; "
+        "same texts."
+    )
+
+
+if __name__ == "__main__":
+    main()
