@@ -189,7 +189,7 @@ def test_what_needs_no_rows_is_refused_with_the_digest(case, folder):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"name": "gsm8"}, "'gsm8': no benchmark of this name comes with sftlab .*did you mean 'gsm8k'"),
+        ({"name": "gsm8"}, "'gsm8': neither sftlab nor .*did you mean 'gsm8k'"),
         ({"name": "mmlu", "subjects": ("anatonomy",)}, "no subject 'anatonomy' .*did you mean 'anatomy'"),
         ({"name": "gsm8k", "subjects": ("anatomy",)}, "there are no subjects in it"),
         ({"name": "gsm8k"}, "gsm8k_test.jsonl does not exist"),
@@ -229,3 +229,45 @@ def test_a_damaged_copy_of_a_shipped_benchmark_names_the_row(folder):
     (folder / "mmlu/test/anatomy_test.csv").write_text("q?,1,2,3,4,A\nr?,1,2,3,4,E\n", encoding="utf-8")
     with pytest.raises(BenchmarkError, match="row 1 of 'test': the answer is one of the letters A, B, C, D, got 'E'"):
         load_benchmark(BenchmarkRef(name="mmlu", subjects=("anatomy",)), folder=folder, benchmarks_dir=folder)
+
+
+OWN_CODE = """
+test_split: test
+dataset_path: json
+dataset_kwargs: {data_files: {test: rows.jsonl}}
+doc_to_text: !function mine.question
+doc_to_target: "{{answer}}"
+process_docs: !function mine.even
+process_results: !function mine.score
+metric_list: [{metric: near}, {metric: far}]
+"""
+MINE = """
+def question(row):
+    return f"{row['number']} + 1 ="
+
+def even(dataset):
+    return dataset.filter(lambda row: row["number"] % 2 == 0)
+
+def score(row, results):
+    return {"near": abs(int(results[0]) - row["answer"]) < 2, "far": "far" if row["number"] else 0}
+"""
+
+
+def test_code_of_a_task_file_is_run_only_where_the_study_trusts_it(tmp_path):
+    (tmp_path / "task.yaml").write_text(OWN_CODE, encoding="utf-8")
+    (tmp_path / "mine.py").write_text(MINE, encoding="utf-8")
+    rows = "".join(f'{{"number": {number}, "answer": {number + 1}}}\n' for number in range(3))
+    (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")
+    with pytest.raises(BenchmarkError, match=r"refused: .*`trust_code: true`"):
+        load_benchmark(BenchmarkRef(name="own", file="task.yaml"), folder=tmp_path)
+    trusting = BenchmarkRef(name="own", file="task.yaml", trust_code=True)
+    benchmark = load_benchmark(trusting, folder=tmp_path)
+    assert [item.context for item in benchmark.items] == ["0 + 1 =", "2 + 1 ="]
+    reading = benchmark.read(benchmark.items[0], "2")
+    assert (reading.metric, reading.score) == ("near", 1.0)
+    with pytest.raises(BenchmarkError, match="gives str for the metric 'far'; legal: one number an item"):
+        benchmark.read(benchmark.items[1], "2")
+    with pytest.raises(BenchmarkError, match=r"own function score in .*mine\.py fails: ValueError"):
+        benchmark.read(benchmark.items[0], "two")
+    (tmp_path / "mine.py").write_text(MINE.replace("< 2", "< 1"), encoding="utf-8")
+    assert benchmark_digest(trusting, folder=tmp_path) != benchmark.digest

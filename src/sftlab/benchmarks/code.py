@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,8 +41,9 @@ class TaskFunction:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        """SHA-256 of the file, and the version of lm-evaluation-harness where it is part of that."""
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return digest if _place_in_harness(self.path) is None else f"{digest} {version('lm_eval')}"
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,10 @@ def _own(place: str, function: FunctionName, *, trusted: bool) -> TaskFunction:
 
 def _module(path: Path) -> ModuleType:
     """The file as a module, run once; below lm_eval's tasks under the name that its own imports know it by."""
-    parts = path.with_suffix("").parts
-    inside = next((place for place in range(len(parts)) if parts[place : place + 2] == HARNESS_TASKS), None)
+    inside = _place_in_harness(path)
     name = f"sftlab_task_code.{hashlib.sha256(str(path).encode()).hexdigest()}"
     if inside is not None:
-        name = ".".join(parts[inside:])
+        name = ".".join(path.with_suffix("").parts[inside:])
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
@@ -120,3 +121,8 @@ def _module(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
         sys.modules[name] = module
     return sys.modules[name]
+
+
+def _place_in_harness(path: Path) -> int | None:
+    parts = path.parts
+    return next((place for place in range(len(parts)) if parts[place : place + 2] == HARNESS_TASKS), None)

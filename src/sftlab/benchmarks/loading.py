@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,8 +11,11 @@ from sftlab.benchmarks.answers import task_reader
 from sftlab.benchmarks.code import TaskCode
 from sftlab.benchmarks.definition import OutputType, TaskDefinition, task_definition
 from sftlab.benchmarks.gold import gold_answers
+from sftlab.benchmarks.group import TaskGroup
+from sftlab.benchmarks.harness import harness_source, harness_tasks
 from sftlab.benchmarks.item import Benchmark, Scorer
 from sftlab.benchmarks.prompts import TaskWriter
+from sftlab.benchmarks.rows import Layout
 from sftlab.benchmarks.shipped import SHIPPED, chosen_subjects, shipped_benchmarks, shipped_source, task_path
 from sftlab.benchmarks.sources import LocalSource, Source, task_source
 from sftlab.benchmarks.task import Asked, Task
@@ -109,17 +112,22 @@ def reads_local_files(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path |
     """Whether all of a benchmark's rows lie in local files. Raises BenchmarkError where the definition is wrong."""
     with _naming(ref):
         definition = _definition(ref, folder, benchmarks_dir, None)
-    return not isinstance(definition, Task) or all(
-        isinstance(source, LocalSource) for source in definition.sources.values()
+    tasks = definition.tasks.values() if isinstance(definition, TaskGroup) else (definition,)
+    return all(
+        isinstance(source, LocalSource) for task in tasks if isinstance(task, Task) for source in task.sources.values()
     )
 
 
 @dataclass(frozen=True)
 class Outline:
-    """How much work a benchmark is, as far as that is known without its items; `num_items` None where it is not."""
+    """How much work a benchmark is, as far as that is known without its items; `num_items` None where it is not.
+
+    `judge` names how a judge is asked about the answers, where one is.
+    """
 
     num_items: int | None
     new_tokens: int
+    judge: str | None = None
 
 
 def benchmark_outline(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path | None = None) -> Outline:
@@ -129,12 +137,13 @@ def benchmark_outline(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path |
     """
     with _naming(ref):
         definition = _definition(ref, folder, benchmarks_dir, None)
-    new_tokens = definition.max_new_tokens if "generative" in definition.scorers else 0
+    new_tokens = 0 if definition.scorers == ("likelihood",) else definition.max_new_tokens
+    judge = definition.definition.judge if isinstance(definition, Task) else None
     known = SHIPPED.get(ref.task or ref.name) if isinstance(definition, Task) and ref.file is None else None
     if known is None:
-        return Outline(None, new_tokens)
+        return Outline(None, new_tokens, judge)
     share = len(ref.subjects) / len(known.subjects) if ref.subjects else 1.0
-    return Outline(round(known.num_items * share), new_tokens)
+    return Outline(round(known.num_items * share), new_tokens, judge)
 
 
 @contextmanager
@@ -158,31 +167,58 @@ def _digest(definition: Definition, file_digest: Callable[[Path], str]) -> str:
 
 def _definition(ref: BenchmarkRef, folder: Path, benchmarks_dir: Path | None, items: int | None) -> Definition:
     limit = items if ref.items is None else None if ref.items == "all" else ref.items
-    path = (
-        task_path(ref.task or ref.name)
-        if ref.file is None and ref.data is None
-        else folder / (ref.file or ref.data or "")
-    )
+    local = None if benchmarks_dir is None else folder / benchmarks_dir
+    name = ref.task or ref.name
     if ref.data is not None:
-        return gold_answers(ref, path=path, limit=limit)
-    return _task(ref, path, None if benchmarks_dir is None else folder / benchmarks_dir, limit)
-
-
-def _task(ref: BenchmarkRef, path: Path, benchmarks_dir: Path | None, limit: int | None) -> Task:
-    yaml = read_task_yaml(path)
-    definition, code = task_definition(yaml, trusted=ref.trust_code)
-    sources: dict[str | None, Source]
-    if ref.file is None:
-        shipped = ref.task or ref.name
-        subjects = chosen_subjects(shipped, ref.subjects)
-        sources = {
-            subject: shipped_source(shipped, definition, subject=subject, benchmarks_dir=benchmarks_dir)
-            for subject in subjects
-        }
-    elif ref.subjects is not None:
+        return gold_answers(ref, path=folder / ref.data, limit=limit)
+    if ref.file is None and name in SHIPPED:
+        return _shipped(ref, name, local, limit)
+    if ref.subjects is not None:
         raise BenchmarkError("`subjects` are for shipped benchmarks that have subjects")
-    else:
-        sources = {None: task_source(definition, yaml)}
+    if ref.file is not None:
+        yaml = read_task_yaml(folder / ref.file)
+        definition, code = task_definition(yaml, trusted=ref.trust_code)
+        return _task(ref, yaml.path, definition, code, {None: task_source(definition, yaml)}, limit)
+    return _of_harness(ref, name, local, limit)
+
+
+def _shipped(ref: BenchmarkRef, name: str, local: Path | None, limit: int | None) -> Task:
+    path = task_path(name)
+    definition, code = task_definition(read_task_yaml(path))
+    sources: dict[str | None, Source] = {
+        subject: shipped_source(name, definition, subject=subject, benchmarks_dir=local)
+        for subject in chosen_subjects(name, ref.subjects)
+    }
+    if ref.reference is not None:
+        sources = {None: _reference_outputs(definition, Path(ref.reference))}
+    task = _task(ref, path, definition, code, sources, limit)
+    return replace(task, stratum_column=SHIPPED[name].stratum_column)
+
+
+def _reference_outputs(definition: TaskDefinition, path: Path) -> Source:
+    if definition.judge != "alpaca_eval":
+        raise BenchmarkError("`reference` is for alpaca_eval, which compares with the outputs in a file")
+    return LocalSource({definition.eval_split: (path,)}, Layout("json"))
+
+
+def _of_harness(ref: BenchmarkRef, name: str, local: Path | None, limit: int | None) -> Task | TaskGroup:
+    """The code of an installed package is run as any of its code is; several tasks are one benchmark."""
+    tasks: dict[str, Task] = {}
+    for task, yaml in harness_tasks(name).items():
+        definition, code = task_definition(yaml, trusted=True)
+        source = harness_source(task, definition, yaml, local)
+        tasks[task] = _task(ref, yaml.path, definition, code, {None: source}, limit)
+    return TaskGroup(tasks, limit) if len(tasks) > 1 else next(iter(tasks.values()))
+
+
+def _task(
+    ref: BenchmarkRef,
+    path: Path,
+    definition: TaskDefinition,
+    code: TaskCode,
+    sources: Mapping[str | None, Source],
+    limit: int | None,
+) -> Task:
     shots = definition.num_fewshot if ref.shots is None else ref.shots
     try:
         _check(definition, 0 if ref.shots_from else shots, code)
@@ -190,17 +226,15 @@ def _task(ref: BenchmarkRef, path: Path, benchmarks_dir: Path | None, limit: int
         raise BenchmarkError(f"{path}: {error}") from error
     if shots and not ref.shots_from:
         _check_shot_files(definition, sources)
-    scorers = _scorers(ref, definition.output_type)
     asked = Asked(
         shots,
-        scorers,
+        _scorers(ref, definition),
         _max_new_tokens(ref, definition),
         limit,
         stops=None if ref.stops is None else tuple(stop for stop in ref.stops if stop),
         sets_apart=ref.shots_from == "items",
     )
-    known = SHIPPED.get(ref.task or ref.name) if ref.file is None else None
-    return Task(definition, sources, asked, code, None if known is None else known.stratum_column)
+    return Task(definition, sources, asked, code)
 
 
 def _check(definition: TaskDefinition, shots: int, code: TaskCode) -> None:
@@ -226,8 +260,9 @@ def _check_shot_files(definition: TaskDefinition, sources: Mapping[str | None, S
                 )
 
 
-def _scorers(ref: BenchmarkRef, kind: OutputType) -> tuple[Scorer, ...]:
-    legal = SCORERS[kind]
+def _scorers(ref: BenchmarkRef, definition: TaskDefinition) -> tuple[Scorer, ...]:
+    kind = definition.output_type
+    legal: tuple[Scorer, ...] = SCORERS[kind] if definition.judge is None else ("judge",)
     if ref.scorers is None:
         return legal if kind == "generate_until" else ("likelihood",)
     for scorer in ref.scorers:
