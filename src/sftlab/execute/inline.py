@@ -22,7 +22,10 @@ class InlineExecutor:
     ) -> None:
         """Do all jobs, then those that there are more of, telling the listener every event."""
         worker = Worker(self._setup, listen)
-        while jobs:
-            for job in jobs:
-                worker.do(job)
-            jobs = more()
+        try:
+            while jobs:
+                for job in jobs:
+                    worker.do(job)
+                jobs = more()
+        finally:
+            worker.leave()

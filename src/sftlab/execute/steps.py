@@ -8,7 +8,8 @@ from pathlib import Path
 from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
 from sftlab.data.example import Example
-from sftlab.evaluate.scoring import ScoreOptions, score_benchmark
+from sftlab.evaluate.scoring import score_with
+from sftlab.execute.engines import engine_at
 from sftlab.execute.kept_checkpoints import note_unsorted
 from sftlab.execute.shared_training import cut_record, longer_record
 from sftlab.execute.workplace import MICRO_BATCH_TOKENS, SCORE_BATCH_TOKENS, Workplace
@@ -83,14 +84,14 @@ def score(place: Workplace, job: Job, task: Task) -> Record:
     study = place.setup.resolved.study
     precision = job.run.spec.precision if job.run else study.precision or default_precision()
     benchmark = _benchmark(place, cell)
-    loaded = place.model_at(job, cell.epoch, precision)
+    engine = engine_at(place, job, cell.epoch, precision)
     asked_as = study.template if study.evaluation.template == "same" else study.evaluation.template
-    options = ScoreOptions(
+    scored = score_with(
+        engine,
+        benchmark,
         template=asked_as if asked_as == "plain" else resolved_template(asked_as, job.base.base),
-        max_batch_tokens=SCORE_BATCH_TOKENS[place.setup.device.kind],
         on_progress=lambda share: place.moved(share, 0),
     )
-    scored = score_benchmark(loaded, benchmark, options=options)
     facts = {"checkpoint": cell.checkpoint, "benchmark": benchmark.name, "benchmark_digest": cell.benchmark_digest}
     return Record(cell.identity, "score", facts, scored.result, scored.rows, _provenance(place, start))
 

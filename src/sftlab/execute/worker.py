@@ -41,6 +41,7 @@ class Worker:
                 reason = what.strip().partition("\n")[0]
                 self._fail(task, reason, traceback.format_exc())
                 self._place.forget_model()
+                self._place.stop_serving()
                 if isinstance(task.cell, RunCell):
                     failed_runs[task.cell.spec.run] = reason
                 continue
@@ -49,6 +50,10 @@ class Worker:
         if job.run is not None:
             remove_unwanted_checkpoints(self._place.setup.resolved, self._place.store, job.run.trajectory)
         self._place.tell(Idle(self._place.setup.worker))
+
+    def leave(self) -> None:
+        """End what this worker has running beside itself."""
+        self._place.stop_serving()
 
     def _fail(self, task: Task, reason: str, log: str) -> None:
         self._place.store.commit_failure(Failure(task.identity, task.kind, reason, log, self._place.environment))

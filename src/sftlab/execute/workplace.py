@@ -24,6 +24,7 @@ from sftlab.study.declaration import Precision
 from sftlab.study.methods import Quantisation
 
 if TYPE_CHECKING:
+    from sftlab.execute.engines import Serving
     from sftlab.lm.base import LoadedBase
 
 MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
@@ -68,6 +69,7 @@ class Workplace:
         self._verified: set[str] = set()
         self._tokens = 0
         self._told_at = 0.0
+        self.serving: Serving | None = None
         if setup.manner.deterministic:
             # cuBLAS reads it when CUDA starts.
             os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
@@ -97,6 +99,7 @@ class Workplace:
         """
         wanted = (base.digest, precision, quantisation)
         if wanted not in self._loaded:
+            self.stop_serving()
             import torch
 
             from sftlab.lm.base import load_base
@@ -148,6 +151,17 @@ class Workplace:
         """Let go of the base that was used last, whose state is no longer known."""
         if self._current is not None and self._loaded.pop(self._current, None) is not None:
             self._free_memory()
+
+    def forget_all_models(self) -> None:
+        """Let go of all bases, for an engine that needs the memory."""
+        self._loaded.clear()
+        self._free_memory()
+
+    def stop_serving(self) -> None:
+        """End the engine that answers in place of this worker's model, if there is one."""
+        serving, self.serving = self.serving, None
+        if serving is not None:
+            serving.stop()
 
     def _make_room(self) -> None:
         """Let go of all bases in memory where another might be too much."""

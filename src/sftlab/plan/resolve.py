@@ -7,6 +7,7 @@ from sftlab.analyse.choice import scored_epoch, standings
 from sftlab.plan.benchmark_checks import Benchmarks
 from sftlab.plan.contents import Contents, resolved_template
 from sftlab.plan.devices import default_precision
+from sftlab.plan.engines import engine_identity
 from sftlab.plan.selection import select_examples
 from sftlab.store import Store
 from sftlab.study.cells import BaseCell, Cells, MeasureCell, RunCell, ScoreCell
@@ -114,6 +115,7 @@ def _score_cells(resolved: Resolved, models: list[_Model]) -> Iterator[ScoreCell
     study, bases = resolved.study, {base.base.name: base for base in resolved.cells.bases}
     precision = study.precision or default_precision()
     asked_as = study.template if study.evaluation.template == "same" else study.evaluation.template
+    engine = engine_identity(study.evaluation.engine, precision)
 
     def score(base: BaseCell, model: _Model | None, benchmark: tuple[BenchmarkRef, str]) -> ScoreCell:
         epoch = 0 if model is None else model.epoch
@@ -127,6 +129,7 @@ def _score_cells(resolved: Resolved, models: list[_Model]) -> Iterator[ScoreCell
                 "precision": precision,
                 "benchmark": benchmark[1],
                 "template": asked_as if asked_as == "plain" else resolved_template(asked_as, base.base),
+                **engine,
             }
         )
         return ScoreCell(

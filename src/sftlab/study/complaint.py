@@ -20,6 +20,7 @@ from sftlab.study.declaration import (
     Seeds,
     Study,
 )
+from sftlab.study.engine import Server
 from sftlab.study.judge import Judge
 from sftlab.study.methods import METHODS
 from sftlab.study.spelling import nearest
@@ -135,6 +136,8 @@ def _model_at(place: Place, root: object) -> type[BaseModel] | None:
         return METHODS.get(adapter)
     if place == ("evaluation", "judge"):
         return Judge
+    if place == ("evaluation", "engine"):
+        return Server
     shape = tuple("*" if depth == 1 or isinstance(key, int) else key for depth, key in enumerate(place))
     models: dict[tuple[str | int, ...], type[BaseModel]] = {
         (): Study,

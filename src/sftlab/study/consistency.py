@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sftlab.study.engine import Server
 from sftlab.study.measures import MEASURES
 from sftlab.study.methods import Full
 from sftlab.study.spelling import nearest
@@ -26,7 +27,7 @@ class Inconsistency:
 
 def first_inconsistency(study: Study) -> Inconsistency | None:
     """The first impossible combination of a study, or None."""
-    checks = (_names, _mixtures, _length, _run_blocks, _methods, _measures, _precision, _evaluation)
+    checks = (_names, _mixtures, _length, _run_blocks, _methods, _measures, _precision, _evaluation, _engine)
     return next((found for check in checks for found in check(study)), None)
 
 
@@ -61,7 +62,7 @@ def _names(study: Study) -> Iterator[Inconsistency]:
 
 
 def _mixtures(study: Study) -> Iterator[Inconsistency]:
-    if not study.datasets:
+    if not study.datasets and not _is_running_server(study):
         yield Inconsistency(("datasets",), "a study needs at least one dataset, got none")
     for name, mixture in study.mixtures.items():
         if mixture == "leave_one_out":
@@ -96,6 +97,21 @@ def _methods(study: Study) -> Iterator[Inconsistency]:
                 ("methods", name, "batch_size"),
                 f"a batch of {max(method.batch_size)} examples is more than all samples ({most})",
             )
+
+
+def _is_running_server(study: Study) -> bool:
+    engine = study.evaluation.engine
+    return isinstance(engine, Server) and engine.endpoint is not None
+
+
+def _engine(study: Study) -> Iterator[Inconsistency]:
+    place: Place = ("evaluation", "engine")
+    if _is_running_server(study) and (study.datasets or len(study.bases) > 1):
+        yield Inconsistency(
+            place,
+            "a running server (`endpoint`) holds one model, and is legal for one base without datasets: "
+            "`serve` starts a server for every checkpoint",
+        )
 
 
 def _sample_sizes(study: Study, method: str) -> tuple[int, ...]:
