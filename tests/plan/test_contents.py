@@ -137,3 +137,13 @@ def test_silent_hub_is_asked_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("config", "expected"), [("{}", "question_answer"), ('{"chat_template": "x"}', "chat")])
 def test_auto_template_is_the_tokenizers_own_if_it_has_one(tmp_path: Path, config: str, expected: str) -> None:
     assert resolved_template("auto", base_folder(tmp_path / "base", template=config)) == expected
+
+
+def test_special_tokens_make_another_base_and_their_absence_none(tmp_path: Path) -> None:
+    contents = Contents(Store(tmp_path / "store"))
+    ref = base_folder(tmp_path / "here")
+    plain = contents.base(ref)
+    given = ((), ("<a>",), ("<a>", "<b>"), ("<b>", "<a>"))
+    cells = [contents.base(ref.model_copy(update={"special_tokens": tokens})) for tokens in given]
+    assert (cells[0].digest, cells[0].tokenizer_digest) == (plain.digest, plain.tokenizer_digest)
+    assert len({cell.digest for cell in cells}) == len({cell.tokenizer_digest for cell in cells}) == 4

@@ -124,3 +124,18 @@ def test_prompts_that_begin_twice_are_refused(bases, tmp_path):
     broken = dataclasses.replace(given, train=dataclasses.replace(given.train, ids=ids))
     with pytest.raises(TrainingError, match="1 of 48 prompts begin with two beginning-of-sequence tokens"):
         train(base, spec(), broken, tmp_path)
+
+
+def test_double_beginning_inside_an_example_is_refused(bases, tmp_path):
+    base = load(bases, "llama")
+    given = data(base, tmp_path)
+    ids = given.train.ids.copy()
+    start = given.train.offsets[3]
+    ids[start + 4 : start + 6] = base.tokenizer.bos_token_id
+    # One that ends an example stands beside the first token of the next.
+    ids[given.train.offsets[8] - 1] = base.tokenizer.bos_token_id
+    import dataclasses
+
+    broken = dataclasses.replace(given, train=dataclasses.replace(given.train, ids=ids))
+    with pytest.raises(TrainingError, match="1 of 48 examples have two beginning-of-sequence tokens"):
+        train(base, spec(), broken, tmp_path)

@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from sftlab.errors import ModelError
 from sftlab.lm.four_bit_linear import FourBitLinear
-from sftlab.lm.weights import ADAPTER, ADAPTER_CONFIG, open_weights
+from sftlab.lm.token_rows import TokenRows, start_token_rows
+from sftlab.lm.weights import ADAPTER, ADAPTER_CONFIG, TOKEN_ROWS, open_weights
 from sftlab.study.methods import LowRank
 
 PREFIX = "base_model.model."
@@ -69,11 +70,22 @@ class AdapterFacts:
 
 
 class LoraAdapter:
-    """The low-rank paths of a model, attached beside its modules, which stay as they are."""
+    """The low-rank paths of a model, attached beside its modules, which stay as they are.
 
-    def __init__(self, model: nn.Module, layers: Mapping[str, LoraLayer], facts: AdapterFacts) -> None:
+    `token_rows` are trained embeddings of special tokens, where the base was given some.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, LoraLayer],
+        facts: AdapterFacts,
+        *,
+        token_rows: TokenRows | None = None,
+    ) -> None:
         self.layers = dict(layers)
         self.facts = facts
+        self.token_rows = token_rows
         self._model = model
         self._hooks: list[Any] = []
 
@@ -82,31 +94,40 @@ class LoraAdapter:
         assert not self._hooks, "attached twice"
         for name, layer in self.layers.items():
             self._hooks.append(self._model.get_submodule(name).register_forward_hook(layer.beside))
+        if self.token_rows is not None:
+            self.token_rows.attach()
 
     def unload(self) -> None:
         """Take the low-rank paths away; the model is exactly what it was before `attach`."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
+        if self.token_rows is not None:
+            self.token_rows.unload()
 
     def merge(self) -> None:
-        """Add every path's delta to its module's weight, in place, and unload."""
+        """Add every path's delta to its module's weight, write trained rows, both in place, and unload."""
         self.unload()
         with torch.no_grad():
             for name, layer in self.layers.items():
                 weight = self._model.get_submodule(name).weight
                 assert isinstance(weight, Tensor)
                 weight.copy_(weight.float() + layer.delta().to(weight.device))
+        if self.token_rows is not None:
+            self.token_rows.merge()
 
     def delta(self, name: str) -> Tensor:
         """What one module's path adds to its weight: scale B A, in the weight's layout."""
         return self.layers[name].delta()
 
     def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """All A and B by the names PEFT gives them in its files."""
+        """All A and B, and trained rows, by the names PEFT gives them in its files."""
         for name, layer in self.layers.items():
             yield f"{PREFIX}{name}.lora_A.weight", layer.a
             yield f"{PREFIX}{name}.lora_B.weight", layer.b
+        if self.token_rows is not None:
+            for name, rows in self.token_rows.parameters():
+                yield f"{PREFIX}{name}", rows
 
     def save(self, folder: Path) -> None:
         """Write the adapter as PEFT does: adapter_config.json and adapter_model.safetensors."""
@@ -126,15 +147,19 @@ class LoraAdapter:
             "fan_in_fan_out": any(layer.transposed for layer in self.layers.values()),
             "bias": "none",
             "inference_mode": True,
+            **({} if self.token_rows is None else {"trainable_token_indices": self.token_rows.config}),
         }
         (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 
-def inject_lora(model: nn.Module, method: LowRank, *, seed: int, base_model: str) -> LoraAdapter:
+def inject_lora(
+    model: nn.Module, method: LowRank, *, seed: int, base_model: str, token_ids: tuple[int, ...] = ()
+) -> LoraAdapter:
     """A fresh adapter beside the target modules, attached: A as PEFT starts it, B zero, so that nothing changes yet.
 
     A is drawn uniformly from +-1/sqrt(inputs) (Kaiming with a = sqrt 5), module by module from one generator on the
-    CPU, so that it depends on the seed alone and not on the device. Raises ModelError where no module is a target.
+    CPU, so that it depends on the seed alone and not on the device. The embeddings of `token_ids` are trained, too,
+    from where they are. Raises ModelError where no module is a target.
     """
     generator = torch.Generator().manual_seed(seed)
     facts = AdapterFacts(method.rank, method.alpha, method.dropout, base_model, method.rank_stabilised)
@@ -151,7 +176,8 @@ def inject_lora(model: nn.Module, method: LowRank, *, seed: int, base_model: str
             dropout=method.dropout,
             transposed=is_transposed(module),
         )
-    adapter = LoraAdapter(model, layers, facts)
+    token_rows = start_token_rows(model, token_ids) if token_ids else None
+    adapter = LoraAdapter(model, layers, facts, token_rows=token_rows)
     adapter.attach()
     return adapter
 
@@ -182,7 +208,33 @@ def load_adapter(model: nn.Module, folder: Path) -> LoraAdapter:
         layers[name] = LoraLayer(
             a.to(device), b.to(device), scale=facts.scale, dropout=0.0, transposed=is_transposed(known[name])
         )
-    return LoraAdapter(model, layers, facts)
+    return LoraAdapter(model, layers, facts, token_rows=_token_rows(model, config, tensors, folder))
+
+
+def _token_rows(
+    model: nn.Module, config: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path
+) -> TokenRows | None:
+    """Trained rows of an adapter; PEFT lists their tokens for each module, or once for the embedding."""
+    keys = [key for key in tensors if key.endswith(TOKEN_ROWS)]
+    if not keys:
+        return None
+    listed = config["trainable_token_indices"]
+    groups = set(map(tuple, listed.values())) if isinstance(listed, dict) else {tuple(listed)}
+    if len(groups) > 1:
+        raise ModelError(f"{folder} trains other tokens in the head than in the embedding, which cannot be read")
+    ids: tuple[int, ...] = groups.pop()
+    known = dict(model.named_modules())
+    rows = {key.removeprefix(PREFIX).removesuffix(TOKEN_ROWS): tensors[key] for key in keys}
+    for name, tensor in rows.items():
+        weight = getattr(known.get(name), "weight", None)
+        fits = isinstance(weight, Tensor) and max(ids) < weight.shape[0] and tensor.shape[1] == weight.shape[1]
+        if not fits:
+            raise ModelError(
+                f"the adapter in {folder} was made for another model: it has {len(ids)} rows for {name}, up to token "
+                f"{max(ids)}; a base that tokens were added to says so in `special_tokens`"
+            )
+    device = next(model.parameters()).device
+    return TokenRows(model, ids, {name: tensor.to(device) for name, tensor in rows.items()})
 
 
 def _require_plain_lora(config: Mapping[str, object], folder: Path) -> None:
@@ -229,11 +281,7 @@ def linear_modules(model: nn.Module) -> list[str]:
     """Names of all linear modules but the language-model head, in the model's order."""
     heads: Any = getattr(model, "get_output_embeddings", lambda: None)
     head = heads()
-    return [
-        name
-        for name, module in model.named_modules()
-        if _is_linear(module) and module is not head
-    ]
+    return [name for name, module in model.named_modules() if _is_linear(module) and module is not head]
 
 
 def target_modules(model: nn.Module, targets: tuple[str, ...] | str) -> list[str]:

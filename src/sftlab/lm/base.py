@@ -13,6 +13,7 @@ from sftlab.errors import ModelError
 from sftlab.lm.adapters import load_adapter
 from sftlab.lm.kernel import Kernel
 from sftlab.lm.ranks import Ranks
+from sftlab.lm.token_rows import SpecialIds, add_embeddings, add_special_tokens
 from sftlab.lm.tokenizer import BaseTokenizer
 from sftlab.lm.weights import is_adapter, open_weights, require_safetensors
 from sftlab.study.declaration import BaseRef, Precision
@@ -34,7 +35,8 @@ class LoadedBase:
     weights are now, None for the untouched base alone; whoever changes the weights may give it another. `kernel` is how
     its training passes are computed. `ranks` are the processes that hold it, of `weights` and of the untouched copy in
     `pristine` a part each. Of a base with a `quantisation`, weights in four bits are in neither of them, for they never
-    change, and `unquantised_norms` are the squared norms that all weights had.
+    change, and `unquantised_norms` are the squared norms that all weights had. `masters` are weights by name that
+    training keeps elsewhere, while the model computes with copies of them.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class LoadedBase:
         self.eos_id = tokenizer.eos_id
         self.pad_id = tokenizer.pad_id
         self.bos_id = tokenizer.bos_id
+        self.special_ids = tuple(self.tokenizer.convert_tokens_to_ids(list(ref.special_tokens)))
         self.kernel = Kernel()
         self.ranks = Ranks()
         self.holding: str | None = None
         self.adapter: Any = None
         self.quantisation: Quantisation | None = None
         self.unquantised_norms: Mapping[str, float] = {}
+        self.masters: Mapping[str, Tensor] = {}
         self.pristine = {name: self._copy(weight) for name, weight in self.weights().items()}
 
     def _copy(self, weight: Tensor) -> Tensor:
@@ -136,8 +140,9 @@ def load_base(
     disable_progress_bar()  # type: ignore[no-untyped-call]
     if precision.weights == "bfloat16" and precision.compute == "float32":
         raise ModelError("bfloat16 weights cannot compute in float32: choose `compute: bfloat16`")
-    tokenizer = load_tokenizer(ref)
+    tokenizer, special = _extended_tokenizer(ref)
     model = _load_model(ref.model, ref, precision)
+    add_embeddings(model, special)
     norms = None
     if quantisation is not None:
         from sftlab.lm.quantised import quantise
@@ -150,7 +155,11 @@ def load_base(
 
 
 def load_tokenizer(ref: BaseRef) -> BaseTokenizer:
-    """The tokenizer of a base without its weights; fails as `load_base` does."""
+    """The tokenizer of a base, with its special tokens, without its weights; fails as `load_base` does."""
+    return _extended_tokenizer(ref)[0]
+
+
+def _extended_tokenizer(ref: BaseRef) -> tuple[BaseTokenizer, SpecialIds]:
     from transformers import AutoConfig, AutoTokenizer
 
     options = _options(ref)
@@ -158,7 +167,8 @@ def load_tokenizer(ref: BaseRef) -> BaseTokenizer:
     tokenizer = _from_pretrained(AutoTokenizer.from_pretrained, ref.model, options)
     eos = config.get_text_config().eos_token_id
     eos_id = eos[0] if isinstance(eos, list) else eos
-    return BaseTokenizer(tokenizer, context_length=_context_length(config, tokenizer), eos_id=eos_id)
+    special = add_special_tokens(tokenizer, ref.special_tokens)
+    return BaseTokenizer(tokenizer, context_length=_context_length(config, tokenizer), eos_id=eos_id), special
 
 
 def _context_length(config: "PretrainedConfig", tokenizer: "PreTrainedTokenizerBase") -> int:

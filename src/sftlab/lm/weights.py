@@ -14,6 +14,8 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
+TOKEN_ROWS = ".token_adapter.trainable_tokens_delta"
+"""What PEFT adds to a module's name for rows that it trains; in spite of it they are the rows themselves."""
 
 
 class FolderWeights(Mapping[str, "Tensor"]):

@@ -17,7 +17,7 @@ import polars as pl
 
 from sftlab.errors import ModelError
 from sftlab.lm.parameters import depth_of, layer_of, num_layers, part_of
-from sftlab.lm.weights import ADAPTER_CONFIG, is_adapter, open_weights
+from sftlab.lm.weights import ADAPTER_CONFIG, TOKEN_ROWS, is_adapter, open_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,12 +60,21 @@ def weight_change(base: Mapping[str, "Tensor"], tuned: Mapping[str, "Tensor"]) -
 
 
 def adapter_weight_change(base: Mapping[str, "Tensor"], adapter: "LoraAdapter") -> pl.DataFrame:
-    """As `weight_change`, of an adapter's scale B A, which is never made."""
+    """As `weight_change`, of an adapter's scale B A, which is never made, and of its trained embeddings."""
+    return _table_of_changes(
+        _attached_changes(base, adapter), {name: _squared_norm(weight) for name, weight in base.items()}
+    )
+
+
+def _attached_changes(base: Mapping[str, "Tensor"], adapter: "LoraAdapter") -> dict[str, float]:
     changes = {
         f"{name}.weight": _low_rank_squared_norm(layer.a, layer.b, layer.scale)
         for name, layer in adapter.layers.items()
     }
-    return _table_of_changes(changes, {name: _squared_norm(weight) for name, weight in base.items()})
+    if adapter.token_rows is not None:
+        for name in adapter.token_rows.rows:
+            changes[f"{name}.weight"] = adapter.token_rows.squared_change(name, base[f"{name}.weight"])
+    return changes
 
 
 _OF_BASE: "WeakKeyDictionary[LoadedBase, dict[str, float]]" = WeakKeyDictionary()
@@ -81,11 +90,9 @@ def loaded_weight_change(loaded: "LoadedBase") -> pl.DataFrame:
         _OF_BASE[loaded] = loaded.ranks.totals(parts)
     norms = _OF_BASE[loaded]
     if loaded.adapter is not None:
-        layers = loaded.adapter.layers.items()
-        return _table_of_changes(
-            {f"{name}.weight": _low_rank_squared_norm(layer.a, layer.b, layer.scale) for name, layer in layers}, norms
-        )
-    weights = {name: loaded.ranks.own(weight) for name, weight in loaded.weights().items()}
+        return _table_of_changes(_attached_changes(loaded.pristine, loaded.adapter), norms)
+    held = {**loaded.weights(), **loaded.masters}
+    weights = {name: loaded.ranks.own(weight) for name, weight in held.items()}
     changes = {name: _change(loaded.pristine, weights, name) for name in norms}
     return _table_of_changes(loaded.ranks.totals(changes), norms)
 
@@ -112,6 +119,10 @@ def _adapter_changes(folder: Path, norms: Mapping[str, float]) -> dict[str, floa
     tensors = open_weights(folder)
     changes = {}
     for key in tensors:
+        if key.endswith(TOKEN_ROWS):
+            raise ModelError(
+                f"the adapter in {folder} has embeddings of special tokens, which the base's own files do not have"
+            )
         if not key.endswith(".lora_A.weight"):
             continue
         name = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight") + ".weight"

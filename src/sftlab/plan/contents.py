@@ -75,7 +75,7 @@ class Contents:
                 self.provisional.append(f"base {ref.name}: {pinned.reason}")
             content = {"hub": ref.model, "revision": pinned.revision or ref.revision or "main"}
             pinned_ref = ref.model_copy(update={"revision": pinned.revision or ref.revision})
-            return BaseCell(pinned_ref, ref.family_name, digest(content), digest({"tokenizer": content}))
+            return _base_cell(pinned_ref, digest(content), digest({"tokenizer": content}))
         weights = sorted(folder.glob("*.safetensors"))
         if not weights:
             raise ModelError(
@@ -89,9 +89,8 @@ class Contents:
         tokenizer = [name for name in TOKENIZER_FILES if (folder / name).is_file()]
         if not tokenizer:
             raise ModelError(f"the base {ref.name} has no tokenizer files in {folder}")
-        return BaseCell(
+        return _base_cell(
             ref,
-            ref.family_name,
             digest({name: self.file(folder / name, fresh=fresh) for name in names}),
             digest({name: self.file(folder / name, fresh=fresh) for name in tokenizer}),
         )
@@ -109,6 +108,15 @@ class Contents:
             self.provisional.append(f"dataset {ref.hub}: {pinned.reason}")
             self.unpinned.add(found)
         return found
+
+
+def _base_cell(ref: BaseRef, weights: str, tokenizer: str) -> BaseCell:
+    """A base by the digests of its files; tokens that the study gives it make it another base."""
+    if ref.special_tokens:
+        tokens = list(ref.special_tokens)
+        weights = digest({"weights": weights, "tokenizer": tokenizer, "special_tokens": tokens})
+        tokenizer = digest({"tokenizer": tokenizer, "special_tokens": tokens})
+    return BaseCell(ref, ref.family_name, weights, tokenizer)
 
 
 def resolved_template(template: Template, base: BaseRef) -> Template:

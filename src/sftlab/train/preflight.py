@@ -29,18 +29,27 @@ def validate_run(base: LoadedBase, spec: RunSpec, encoded: EncodedExamples) -> N
             "raise `max_tokens`, or write `overflow: drop`"
         )
     _require_one_beginning(base, encoded)
+    if base.special_ids and not np.isin(np.asarray(encoded.ids), base.special_ids).any():
+        raise TrainingError(
+            f"none of the special tokens of {base.name} ({', '.join(base.ref.special_tokens)}) is in any example: "
+            "write them in the `template` as in `special_tokens`, or remove them"
+        )
 
 
 def _require_one_beginning(base: LoadedBase, encoded: EncodedExamples) -> None:
     bos = base.tokenizer.bos_token_id
     if bos is None or bos == base.eos_id:
         return
-    first = encoded.offsets[:-1]
-    second = np.minimum(first + 1, encoded.offsets[1:] - 1)
     ids = np.asarray(encoded.ids)
-    twice = (ids[first] == bos) & (ids[second] == bos) & (encoded.lengths > 1)
-    if twice.any():
+    again = np.flatnonzero((ids[1:] == bos) & (ids[:-1] == bos)) + 1
+    of_example = np.searchsorted(encoded.offsets, again, side="right") - 1
+    # The first token of an example may follow one of the example before it.
+    twice = np.unique(of_example[again > encoded.offsets[of_example]])
+    if len(twice) > 0:
+        at_start = bool(np.isin(encoded.offsets[twice] + 1, again).all())
+        where = "prompts begin with" if at_start else "examples have"
+        why = "the tokenizer puts one in front, so take" if at_start else "take one"
         raise TrainingError(
-            f"{int(twice.sum())} of {len(encoded)} prompts begin with two beginning-of-sequence tokens under "
-            f"{base.name}: the tokenizer puts one in front, so take {base.tokenizer.bos_token!r} out of the template"
+            f"{len(twice)} of {len(encoded)} {where} two beginning-of-sequence tokens under {base.name}: "
+            f"{why} {base.tokenizer.bos_token!r} out of the template"
         )

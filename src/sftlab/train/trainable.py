@@ -26,7 +26,9 @@ def make_trainable(base: LoadedBase, spec: RunSpec) -> Trainable:
     Raises TrainingError where a band of layers holds no layer, ModelError where no module is a LoRA target.
     """
     if isinstance(spec.method, LowRank):
-        base.adapter = inject_lora(base.model, spec.method, seed=spec.seeds.init, base_model=base.ref.model)
+        base.adapter = inject_lora(
+            base.model, spec.method, seed=spec.seeds.init, base_model=base.ref.model, token_ids=base.special_ids
+        )
         return Trainable(dict(base.adapter.parameters()), base.adapter)
     weights = base.weights()
     assert isinstance(spec.method, Full)
