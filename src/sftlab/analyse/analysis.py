@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 
 import polars as pl
 
+from sftlab.analyse.audit.finding import AuditFinding
 from sftlab.analyse.effects import SECTIONS, Finding, Section
 
 TEXT, REAL, COUNT, TRUTH = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()
@@ -197,6 +198,7 @@ class Analysis:
     - mean_agreement: their mean over all pairs of levels.
     - components, loadings: principal components of gains on all benchmarks, beside a null without anything shared.
     - variance_shares: what gains depend on, of a complete array of main-metric gains.
+    - audit: what is wrong with the numbers; scores that it excludes are in no answer.
     - consistency: for every dataset and benchmark, whether the gain holds over families (`holds`).
     """
 
@@ -219,6 +221,7 @@ class Analysis:
     loadings: pl.DataFrame
     variance_shares: pl.DataFrame
     consistency: pl.DataFrame
+    audit: tuple[AuditFinding, ...] = ()
 
     def __post_init__(self) -> None:
         for name, schema in SCHEMAS.items():
@@ -244,6 +247,7 @@ class Analysis:
             "study": self.study,
             "sentences": {section: list(self.sentences(section)) for section in SECTIONS},
             "findings": [asdict(finding) for finding in self.findings],
+            "audit": [finding.to_json() for finding in self.audit],
             **{name: frame.to_dicts() for name, frame in frames.items()},
         }
 

@@ -51,7 +51,8 @@ def analysis_of_tables(
     for a single base. Without `sources` no dataset counts as a mixture of others. Scores that the audit excludes are
     left out, and the answers say so.
     """
-    excluding = [one for one in audit(tables) if not one.excluded.is_empty()]
+    found = audit(tables)
+    excluding = [one for one in found if not one.excluded.is_empty()]
     scores = without_excluded(tables["scores"], excluding)
     sets = gain_sets(scores, influences)
     ranking, comparisons = ranking_frame(sets), comparisons_frame(sets)
@@ -91,6 +92,7 @@ def analysis_of_tables(
         training_points=training_points,
         seed_noise=noise,
         **shared.frames,
+        audit=found,
     )
 
 

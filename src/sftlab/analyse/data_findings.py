@@ -1,5 +1,6 @@
 """Sentences on which data helped which benchmark, and how sure that is."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,10 @@ from sftlab.analyse.effects import Effect, Finding
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.ranking import ALL_METHODS, LIKE_THESE, THESE, datasets
 from sftlab.analyse.verdicts import HIGHER, Row
-from sftlab.analyse.wording import amount, counted, counted_range, interval, listed, spans_zero, spoken
+from sftlab.analyse.wording import amount, counted, counted_range, interval, listed, listed_briefly, spans_zero, spoken
 
+MANY = 8
+"""Open benchmarks above which they are counted by who leads."""
 METRIC_KEY = ("benchmark", "scorer", "metric")
 
 
@@ -32,7 +35,7 @@ class Contest:
     won: tuple[tuple[str, str], ...]
     coverage: str | None
     """What to say where datasets were not all tried alike."""
-    absent: tuple[str, ...]
+    absent: tuple[tuple[str, str], ...]
     """Datasets of the study that are not ranked here, each with why: other recipes, or no gain."""
 
     @property
@@ -130,18 +133,18 @@ def _coverage(gain_set: GainSet) -> str | None:
     return f"counted are {' and '.join(parts)}" if parts else None
 
 
-def _tried_otherwise(gain_set: GainSet) -> tuple[str, ...]:
+def _tried_otherwise(gain_set: GainSet) -> tuple[tuple[str, str], ...]:
     """Datasets that share no recipe with those that are ranked; nothing where none are."""
     if not gain_set.rankable:
         return ()
-    return tuple(f"{name} (other recipes)" for name in datasets(gain_set) if name not in gain_set.rankable)
+    return tuple((name, "other recipes") for name in datasets(gain_set) if name not in gain_set.rankable)
 
 
-def _absent(gain_set: GainSet, gains: pl.DataFrame) -> tuple[str, ...]:
+def _absent(gain_set: GainSet, gains: pl.DataFrame) -> tuple[tuple[str, str], ...]:
     here = (pl.col("benchmark") == gain_set.key[0]) & (pl.col("method") == ALL_METHODS)
     missing = gains.filter(here & pl.col("gain").is_null() & ~pl.col("dataset").is_in(datasets(gain_set)))
     by_dataset = missing.unique("dataset", keep="first", maintain_order=True)
-    return tuple(f"{name} ({status})" for name, status in by_dataset.select("dataset", "status").iter_rows())
+    return tuple(by_dataset.select("dataset", "status").iter_rows())
 
 
 def data_findings(found: Sequence[Contest], sets: Sequence[GainSet]) -> Iterator[Finding]:
@@ -177,11 +180,20 @@ def _overall(main: Sequence[Contest]) -> str:
 
 def _verdict(main: Sequence[Contest], population: str) -> str:
     settled = [f"{contest.top['dataset']} for {contest.key[0]}" for contest in main if contest.settled(population)]
-    leading = [f"{contest.key[0]} ({_standing(contest)})" for contest in main if not contest.settled(population)]
+    open_ones = [contest for contest in main if not contest.settled(population)]
     parts = [f"surely best: {listed(settled)}"] if settled else []
-    if leading:
-        parts.append(f"cannot be told yet for {listed(leading)}")
+    if len(open_ones) > MANY:
+        parts.append(f"cannot be told yet for {len(open_ones)} benchmarks ({_tally(open_ones)})")
+    elif open_ones:
+        named = [f"{contest.key[0]} ({_standing(contest)})" for contest in open_ones]
+        parts.append(f"cannot be told yet for {listed(named)}")
     return "; ".join(parts)
+
+
+def _tally(main: Sequence[Contest]) -> str:
+    """Who leads how often, most often first."""
+    counts = Counter(_standing(contest) for contest in main)
+    return listed([f"{standing} on {count}" for standing, count in counts.most_common()])
 
 
 def _standing(contest: Contest) -> str:
@@ -226,7 +238,13 @@ def _sentence(contest: Contest) -> str:
 def _also(contest: Contest) -> str:
     """What the order of the datasets leaves out."""
     coverage = f"; {contest.coverage}" if contest.coverage else ""
-    return coverage + (f"; not counted: {listed(contest.absent)}" if contest.absent else "")
+    if not contest.absent:
+        return coverage
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in contest.absent:
+        by_reason.setdefault(reason, []).append(name)
+    told = [f"{listed_briefly(names)} ({reason})" for reason, names in by_reason.items()]
+    return f"{coverage}; not counted: {listed(told)}"
 
 
 def _of_the_tried(contest: Contest) -> str:
@@ -248,9 +266,9 @@ def _own(contest: Contest) -> str:
 def _against_others(contest: Contest) -> str:
     beaten = [name for name in contest.others if name in contest.beaten[contest.population]]
     unsure = [name for name in contest.others if name not in beaten]
-    parts = [f"surely better than {listed(beaten)}"] if beaten else []
+    parts = [f"surely better than {listed_briefly(beaten)}"] if beaten else []
     if unsure:
-        parts.append(f"{'cannot tell it' if not beaten else 'but cannot tell it'} from {listed(unsure)}")
+        parts.append(f"{'cannot tell it' if not beaten else 'but cannot tell it'} from {listed_briefly(unsure)}")
         here = [name for name in unsure if name in contest.beaten[THESE]]
         if here and contest.population == LIKE_THESE:
             parts.append(f"though on the very bases tried it is surely better than {listed(here)}")

@@ -37,6 +37,13 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def listed_briefly(names: Sequence[str], at_most: int = 6) -> str:
+    """Names as a list; of many the first few, and how many more there are."""
+    if len(names) <= at_most + 1:
+        return listed(names)
+    return f"{', '.join(names[:at_most])} and {len(names) - at_most} more"
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """A count with its noun."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sftlab.report.blocks import Section
 from sftlab.report.sections.answer import answer
+from sftlab.report.sections.audit import audit
 from sftlab.report.sections.data import data
 from sftlab.report.sections.gains import gains
 from sftlab.report.sections.layers import layers
@@ -12,15 +13,18 @@ from sftlab.report.sections.material import Material
 from sftlab.report.sections.missing import missing
 from sftlab.report.sections.reading import reading
 from sftlab.report.sections.scores import scores
+from sftlab.report.sections.synergy import synergy
 from sftlab.report.sections.training import training
 
 SECTIONS: tuple[Callable[[Material], Section], ...] = (
     answer,
     gains,
+    synergy,
     data,
     layers,
     training,
     losses,
+    audit,
     missing,
     scores,
     reading,

@@ -1,5 +1,7 @@
 """The answer first: which data helped on which benchmark, and how sure that is."""
 
+from typing import Literal
+
 import polars as pl
 
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Prose, Section, Variant
@@ -20,6 +22,8 @@ COMPARISONS = (
     Column("population", "Population", facet=True),
 )
 GENERAL = "bases like these"
+SIDE_BY_SIDE = 9
+"""Benchmarks that stand side by side; of more, one at a time is shown."""
 
 
 def answer(material: Material) -> Section:
@@ -35,7 +39,8 @@ def answer(material: Material) -> Section:
             "Mean gain of each dataset over bases, methods and seeds, best on top; bars and "
             "lines are 95 % intervals. A hollow mark's bar spans zero (or is not known)."
         )
-        blocks.append(Panel("ranking", "Mean gain by dataset", "Benchmark", variants, shown="grid", note=note))
+        shown: Literal["select", "grid"] = "grid" if len(variants) <= SIDE_BY_SIDE else "select"
+        blocks.append(Panel("ranking", "Mean gain by dataset", "Benchmark", variants, shown=shown, note=note))
     pairs = analysis.comparisons.filter("main")
     if pairs.height:
         rows = table_rows(pairs, COMPARISONS)
