@@ -29,6 +29,7 @@ READ = {
     "num_bytes": pl.Int64(),
     "parsed": pl.Boolean(),
     "status": pl.String(),
+    "reason": pl.String(),
 }
 POOLED = [name for name, metric in METRICS.items() if metric.pooled]
 LOWER_IS_BETTER = [name for name, metric in METRICS.items() if not metric.higher_is_better]
@@ -58,7 +59,7 @@ def score_groups(cells: Cells) -> list[ScoreGroup]:
 
 
 def item_rows(cells: Sequence[ScoreCell], store: Store) -> pl.DataFrame:
-    """Item rows of these cells: key, `cell` (place in `cells`), numerator, weight, binary, parsed.
+    """Item rows of these cells: key, `cell` (place in `cells`), numerator, weight, parsed, status, reason.
 
     Numerator and weight are null for items that are unfit or have no value.
     """
@@ -79,6 +80,8 @@ def item_rows(cells: Sequence[ScoreCell], store: Store) -> pl.DataFrame:
         "cell",
         *ITEM_KEY,
         "parsed",
+        "status",
+        "reason",
         numerator=pl.when(usable).then(numerator),
         weight=pl.when(usable).then(weight),
     )

@@ -20,12 +20,17 @@ METRICS = {
     "accuracy_per_byte": Metric("accuracy", higher_is_better=True, share=True),
     "bits_per_byte": BITS_PER_BYTE,
     "exact_match": Metric("exact match", higher_is_better=True, share=True),
+    "rating": Metric("rating from 1 to 10", higher_is_better=True),
+    "win_rate": Metric("win rate", higher_is_better=True, share=True),
+    "length_controlled_win_rate": Metric("length-controlled win rate", higher_is_better=True, share=True),
 }
 MAIN_FIRST = (
     ("likelihood", "accuracy"),
     ("likelihood", "bits_per_byte"),
     ("generative", "exact_match"),
     ("likelihood", "accuracy_per_byte"),
+    ("judge", "rating"),
+    ("judge", "win_rate"),
 )
 
 
@@ -41,7 +46,8 @@ def main_metric(available: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """The scorer and metric in which a benchmark's answer is given, of those it has.
 
     Accuracy where there are choices; else bits per byte of the gold answer, which ranks small models where free answers
-    are all wrong; exact match where answers are only generated.
+    are all wrong; exact match where answers are only generated. Of a judge's: the rating of all turns, the plain win
+    rate (the length-controlled one has no value where length alone parts wins from losses).
     """
     names = sorted(set(available))
     assert names

@@ -95,6 +95,9 @@ SCORES: Schema = {
     "identity": TEXT,
     "batch_size": COUNT,
     "fixed_steps": COUNT,
+    "unjudged": COUNT,
+    "engine": TEXT,
+    "noise": REAL,
 }
 ITEMS: Schema = {
     "checkpoint": TEXT,
@@ -110,6 +113,7 @@ ITEMS: Schema = {
     "stratum": TEXT,
     "status": TEXT,
     "reason": TEXT,
+    "verdict": TEXT,
 }
 LOSSES: Schema = {
     "run": TEXT,

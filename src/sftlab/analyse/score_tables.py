@@ -1,5 +1,8 @@
 """Tables of scores: `scores` (one row per checkpoint, benchmark, scorer and metric) and `items`."""
 
+import math
+from collections.abc import Mapping
+
 import polars as pl
 
 from sftlab.analyse.cell_status import CellStatus, score_status
@@ -43,9 +46,9 @@ def scores_table(cells: Cells, store: Store) -> pl.DataFrame:
     """Scores with 95 % intervals, and gains over the base paired item by item; the base is dataset `none`, epoch 0.
 
     `value` is a micro average: every item (every byte, where bits are pooled) weighs the same, whatever its stratum;
-    `strata` says how many there are. `n` counts items that fit, `unfit` those that do not, `gain_n` those that both
-    checkpoint and base have. A cell that is not done has a row for each scorer and metric that the benchmark is known
-    to have elsewhere in the study.
+    `strata` says how many there are. `n` counts items that fit, `unfit` those that do not, `unjudged` those without a
+    judge's verdict, `gain_n` those that both checkpoint and base have. A cell that is not done has a row for each
+    scorer and metric that the benchmark is known to have elsewhere in the study.
     """
     return _ScoreRows(cells, store).table()
 
@@ -99,7 +102,8 @@ class _ScoreRows:
             rows = [{**row, **had.get((row.get("scorer"), row.get("metric")), {})} for row in known]
         common = self._common(cell, run)
         main = main_metric((str(scorer), str(metric)) for scorer, metric in parts) if parts else None
-        return [{**row, **common, **_judged(row, status, main)} for row in rows]
+        answered = _answered(cell, self._store)
+        return [{**row, **common, **_judged(row, status, main), **_engine(row, answered)} for row in rows]
 
     def _common(self, cell: ScoreCell, run: RunCell | None) -> Row:
         recipe: Row = {"dataset": "none"} if run is None else recipe_columns(run.spec)
@@ -135,14 +139,17 @@ def _value_columns(part: Part, rows: pl.DataFrame) -> Row:
     fits = rows.drop_nulls("numerator")
     estimate = score_estimate(fits, str(part[2]))
     unread = fits["parsed"].drop_nulls()
+    unjudged = int((rows["status"] == "failed").sum())
     return {
         "scorer": part[1],
         "metric": part[2],
         "n": fits.height,
-        "unfit": rows.height - fits.height,
+        "unfit": rows.height - fits.height - unjudged,
+        "unjudged": unjudged if part[1] == "judge" else None,
         "unparsed": int((~unread).sum()) if unread.len() else None,
         "strata": rows["stratum"].drop_nulls().n_unique() or None,
         **_ends(estimate, "value", ""),
+        "reason": rows["reason"].drop_nulls().first() if estimate is None else None,
     }
 
 
@@ -157,10 +164,25 @@ def _ends(estimate: Estimate | None, value: str, prefix: str) -> Row:
     return {value: estimate.value, **{f"{prefix}{name}": end for name, end in ends.items()}}
 
 
+def _answered(cell: ScoreCell, store: Store) -> Mapping[str, object]:
+    record = store.record(cell.identity)
+    return {} if record is None else record.result
+
+
+def _engine(row: Row, result: Mapping[str, object]) -> Row:
+    """Which engine answered, and how far the score may move when it answers in other batches."""
+    measured = result.get("noise")
+    scorer, metric, n = row.get("scorer"), row.get("metric"), row.get("n")
+    spread = measured.get(f"{scorer}/{metric}") if isinstance(measured, Mapping) else None
+    noise = spread / math.sqrt(n) if isinstance(spread, float) and isinstance(n, int) and n > 0 else None
+    return {"engine": result.get("engine"), "noise": noise}
+
+
 def _judged(row: Row, status: CellStatus, main: tuple[str, str] | None) -> Row:
-    """Status of one row: a finished cell none of whose items fits a scorer is unfit there."""
+    """Status of one row: a finished cell none of whose items has a value is unfit there, or failed without verdicts."""
     if status.status == "done" and row.get("value") is None:
-        status = CellStatus("unfit", status.reason or "no item fits the context")
+        reason = str(row.get("reason") or status.reason or "no item fits the context")
+        status = CellStatus("failed" if row.get("unjudged") and not row.get("unfit") else "unfit", reason)
     metric = row.get("metric")
     return {
         "status": status.status,

@@ -34,8 +34,8 @@ class ScoreOptions:
 
     template: Literal["plain"] | Template
     max_batch_tokens: int
-    desk: Desk | None = None
     on_progress: Callable[[float], None] = unwatched
+    desk: Desk | None = None
 
 
 @dataclass(frozen=True)
