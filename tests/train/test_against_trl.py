@@ -175,6 +175,7 @@ OPTIONS = {
     "clipping": (LORA, {"max_grad_norm": 0.05}, {}),
     "rank_stabilised": (LORA, {"rank_stabilised": True}, {}),
     "warmup_stable_decay": (FULL, {}, {"schedule": "wsd", "warmup_steps": 1, "decay_steps": 3}),
+    "moments_in_eight_bits": (FULL, {"optimizer": "adamw_8bit"}, {}),
     "moments": (FULL, {"betas": (0.8, 0.95), "epsilon": 1e-4}, {}),
 }
 

@@ -21,6 +21,8 @@ from tests.lm.models import load
 from tests.train.runs import FULL, LORA, data, spec, train
 
 DROPOUT = Lora(adapter="lora", rank=4, learning_rate=1e-2, batch_size=8, dropout=0.3)
+EIGHT_BIT = FULL.model_copy(update={"optimizer": "adamw_8bit"})
+OFFLOADED = FULL.model_copy(update={"offload": "optimizer"})
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -109,7 +111,11 @@ def test_killed_process_ends_bitwise_equal(bases, tmp_path):
     _assert_same(whole, resumed, tmp_path / "whole", tmp_path / "cut")
 
 
-@pytest.mark.parametrize("method", [FULL, LORA, DROPOUT], ids=["full", "lora", "dropout"])
+@pytest.mark.parametrize(
+    "method",
+    [FULL, LORA, DROPOUT, EIGHT_BIT, OFFLOADED],
+    ids=["full", "lora", "dropout", "eight_bit", "offloaded"],
+)
 @pytest.mark.parametrize("step", [3, 8])
 def test_run_interrupted_inside_an_epoch_goes_on_from_its_last_step(method, step, bases, tmp_path, monkeypatch):
     monkeypatch.setattr(session, "KEEP_SHARE", 1e9)

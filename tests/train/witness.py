@@ -109,6 +109,7 @@ def trl_run(
         adam_beta2=run.method.betas[1],
         adam_epsilon=run.method.epsilon,
         max_grad_norm=run.method.max_grad_norm,
+        **({"optim": "adamw_bnb_8bit"} if run.method.optimizer == "adamw_8bit" else {}),
         loss_type="nll",
         completion_only_loss=options.mask is not None,
         gradient_checkpointing=False,

@@ -21,8 +21,8 @@ def write_checkpoint(base: LoadedBase, template: ResolvedTemplate, target: Path)
     model becomes a transformers folder with its tokenizer, an adapter a PEFT folder; both say in sft_template.json what
     they were trained with.
     """
-    shared = base.adapter is None and base.ranks.count > 1
-    gathered = _gathered_weights(base) if shared else None
+    elsewhere = base.adapter is None and (base.ranks.count > 1 or base.masters)
+    gathered = _gathered_weights(base) if elsewhere else None
     if not base.ranks.is_first:
         return None
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -44,10 +44,10 @@ def write_checkpoint(base: LoadedBase, template: ResolvedTemplate, target: Path)
 
 
 def _gathered_weights(base: LoadedBase) -> dict[str, Tensor]:
-    """What the model's own state would be if one process held it; tied weights are one tensor under each name."""
+    """What the model's state would be if one process held it in its own type; tied weights are one tensor."""
     tensors: dict[str, Tensor] = base.model.state_dict(keep_vars=True)
     first_name: dict[int, str] = {}
     for name, tensor in tensors.items():
         first_name.setdefault(id(tensor), name)
-    whole = base.ranks.gathered((name, tensors[name]) for name in first_name.values())
+    whole = base.ranks.gathered((name, base.masters.get(name, tensors[name])) for name in first_name.values())
     return {name: whole[first_name[id(tensor)]] for name, tensor in tensors.items()} if base.ranks.is_first else {}

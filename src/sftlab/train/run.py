@@ -65,10 +65,10 @@ def train_run(
     try:
         log = session.run()
     except BaseException:
+        session.release()
         loaded.reset()
         raise
-    finally:
-        session.release()
+    session.release()
     rows = {name: pl.DataFrame(getattr(log, name), schema=schema) for name, schema in SCHEMAS.items()}
     return TrainedRun(_result(log, data), rows)
 

@@ -18,6 +18,7 @@ from sftlab.study.identity import digest
 from sftlab.study.run import RunSpec
 from sftlab.train.checkpoint import write_checkpoint
 from sftlab.train.inputs import Progress, RunData, RunFiles, TrainControl
+from sftlab.train.masters import place_masters
 from sftlab.train.memory_note import OutOfStepError, take_memory_note, write_memory_note
 from sftlab.train.optimizer import make_optimizer
 from sftlab.train.optimizer_step import GradientAccumulator, clip_gradients, with_memory_freed
@@ -51,9 +52,9 @@ class Session:
         self.control = control
         self.log = Log(micro_tokens=control.max_micro_tokens)
         self._plain_head = has_plain_head(base)
-        self._trainable = make_trainable(base, spec)
-        self._parameters = list(self._trainable.parameters.values())
-        self._optimizer = make_optimizer(self._trainable.parameters, spec)
+        self._masters = place_masters(base, make_trainable(base, spec).parameters, spec.method)
+        self._parameters = list(self._masters.parameters.values())
+        self._optimizer = make_optimizer(self._masters.parameters, spec)
         self._steps_per_epoch = -(-len(data.train) // spec.batch_size)
         self.steps = spec.steps or spec.epochs * self._steps_per_epoch
         self._rate = LearningRate(
@@ -105,7 +106,8 @@ class Session:
     def _resume(self) -> None:
         state = read_state(self.files.working, self._key)
         if state is not None:
-            restore(state, self._trainable.parameters, self._optimizer, ranks=self.base.ranks)
+            restore(state, self._masters.parameters, self._optimizer, ranks=self.base.ranks)
+            self._masters.send()
             self.log = state.log
         take_memory_note(self.files.working, self._key, self.log)
         self._accumulator.micro_tokens = self.log.micro_tokens
@@ -149,7 +151,7 @@ class Session:
         self.log.peak_memory_bytes = max(self.log.peak_memory_bytes, _peak_memory_bytes(self.base.device))
         self._log_accumulator()
         optimizer = None if self._is_done() else self._optimizer
-        tensors = state_tensors(self._trainable.parameters, optimizer, ranks=self.base.ranks)
+        tensors = state_tensors(self._masters.parameters, optimizer, ranks=self.base.ranks)
         if self.base.ranks.is_first:
             write_state(self.files.working, self._key, self.log, tensors)
         self._kept_at = time.perf_counter()
@@ -179,7 +181,7 @@ class Session:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         seed = dropout_seed(self.spec.seeds.order, step)
-        loss = self._accumulator.accumulate(numbers, self._parameters, step=step, seed=seed)
+        loss = self._accumulator.accumulate(numbers, self._masters.with_gradients, step=step, seed=seed)
         if loss is None:
             return
         numbers = self._accumulator.fitting(numbers)
@@ -187,6 +189,7 @@ class Session:
         norm = self.base.ranks.whole(clip_gradients(self._parameters, self.spec.method.max_grad_norm))
         with_memory_freed(self._optimizer.step)
         self._optimizer.zero_grad(set_to_none=True)
+        self._masters.send()
         tokens = int(self.data.train.lengths[numbers].sum())
         learned = int(self.data.train.learned_tokens[numbers].sum())
         row = {"step": step, "epoch": epoch, "learning_rate": rate, "tokens": tokens, "learned_tokens": learned}
@@ -241,6 +244,7 @@ class Session:
 
         A base that several ranks share holds the base's own weights again.
         """
+        self._masters.release()
         if self.base.ranks.count > 1:
             self.base.reset()
         else:

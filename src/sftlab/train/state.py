@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sftlab.lm.ranks import Ranks
 from sftlab.store.segment import sync_folder
+from sftlab.train.optimizer import kept_moments
 
 
 @dataclass
@@ -51,7 +52,7 @@ def state_tensors(
         tensors.extend(
             (f"{quantity}:{name}", value)
             for name, weight in parameters.items()
-            for quantity, value in optimizer.state[weight].items()
+            for quantity, value in kept_moments(optimizer, weight).items()
         )
     return ranks.gathered(tensors)
 
