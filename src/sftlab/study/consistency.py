@@ -84,6 +84,12 @@ def _methods(study: Study) -> Iterator[Inconsistency]:
             yield Inconsistency(
                 ("methods", name, "select"), "`select: validation` needs held-out examples, got `validation: 0`"
             )
+        if method.offload == "optimizer" and method.optimizer == "adamw_8bit":
+            yield Inconsistency(
+                ("methods", name, "offload"),
+                "moments are in eight bits on the device (`optimizer: adamw_8bit`) or in the host's memory (`offload: "
+                "optimizer`), got both: remove one",
+            )
         if isinstance(method, Full) and method.layers is not None:
             low, high = method.layers
             if not 0 <= low <= high <= 1:
