@@ -9,6 +9,7 @@ PROVISIONAL_SHOWN = 3
 
 if TYPE_CHECKING:
     from sftlab.plan.cost import Cost
+    from sftlab.plan.judge_cost import JudgeCost
     from sftlab.plan.opening import Opened
 
 GPU_HOURS_WORTH_A_LINE = 0.1
@@ -19,12 +20,14 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
     from sftlab.cli.printing import print_json
     from sftlab.plan.cost import check_budget, estimate_cost
     from sftlab.plan.devices import devices
+    from sftlab.plan.judge_cost import check_judge_budget, judge_cost
     from sftlab.plan.opening import open_study
     from sftlab.plan.tasks import counts, pending_jobs
 
     opened = open_study(study, store)
     jobs = pending_jobs(opened.resolved, opened.store)
     cost = estimate_cost(opened.resolved, jobs, opened.store, devices())
+    judging = judge_cost(opened.study.evaluation, jobs, opened.store)
     if as_json:
         held = {kind: asdict(count) for kind, count in counts(opened.resolved, opened.store).items()}
         runs = [
@@ -37,16 +40,21 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
                 "cells": held,
                 "runs": runs,
                 "cost": asdict(cost),
+                "judge": None if judging is None else asdict(judging),
                 "provisional": list(opened.resolved.provisional),
             }
         )
     else:
         _print(opened, cost)
+        _print_judging(judging)
     check_budget(opened.study.budget, cost)
+    check_judge_budget(opened.study.evaluation.judge, judging)
 
 
 def _print(opened: "Opened", cost: "Cost") -> None:
     from sftlab.cli.printing import print_line
+    from sftlab.plan.devices import default_precision
+    from sftlab.plan.engines import engine_words
     from sftlab.plan.tasks import counts
 
     study, cells, store = opened.study, opened.resolved.cells, opened.store
@@ -67,8 +75,23 @@ def _print(opened: "Opened", cost: "Cost") -> None:
         f"shared: {models} models to score and {len(cells.bases)} bases, out of {trajectories} trainings; each base is "
         "scored and measured once for all its runs"
     )
+    if cells.scores:
+        precision = study.precision or default_precision()
+        print_line(f"engine: {engine_words(study.evaluation.engine, precision)}")
     print_line()
     _print_cost(opened, cost)
+
+
+def _print_judging(judging: "JudgeCost | None") -> None:
+    from sftlab.cli.printing import print_line
+
+    if judging is None:
+        return
+    usd = "no prices given" if judging.usd is None else f"about {judging.usd:,.2f} US dollars"
+    print_line(
+        f"judge {judging.model}: up to {judging.calls:,} calls, about {judging.input_tokens:,} tokens in and "
+        f"{judging.output_tokens:,} out, {usd}; equal answers are judged once"
+    )
 
 
 def _print_matrix(opened: "Opened") -> None:
@@ -102,9 +125,14 @@ def _print_cost(opened: "Opened", cost: "Cost") -> None:
     print_line(f"devices: {len(found)} x {found[0].kind} ({found[0].name}), one worker each")
     print_line(
         f"cost of what is to do: {cost.train_tokens:,} training tokens, about {duration(cost.seconds)} here "
-        f"({cost.device_hours:.2f} device-hours, {cost.train_device_hours:.2f} of them training), "
+        f"({cost.device_hours:.2f} device-hours, {cost.train_device_hours:.2f} of them training with its validation), "
         f"{size(cost.disk_bytes)} of checkpoints; from {cost.rate}"
     )
+    if cost.validation_share is not None and cost.validation_share > 0.5:
+        print_line(
+            f"validation costs more than training: {cost.validation_tokens:,} tokens of held-out examples are predicted, "
+            f"all of them after every epoch; `validation: 200` would hold out 200 examples of each dataset"
+        )
     if cost.tokens_alone > cost.train_tokens:
         print_line(
             f"without sharing: {cost.tokens_alone:,} training tokens if each of the {cost.models} models were trained "

@@ -1,14 +1,10 @@
 """A completions server over transformers that speaks vLLM's form: token-id prompts, `echo` with `logprobs`, `stop`.
 
 `python reference_server.py MODEL --port PORT --dtype DTYPE`, with faults on demand: `--without echo` (or `ids`) does as
-if it did not know them, `--fail-first N` answers the first N questions with 503, `--child FILE` starts a process of its
-own and writes its number there.
+if it did not know them, `--fail-first N` answers the first N questions with 503.
 """
 
 import argparse
-import subprocess
-import sys
-from pathlib import Path
 
 import torch
 import uvicorn
@@ -86,11 +82,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--without", default="")
     parser.add_argument("--fail-first", type=int, default=0)
-    parser.add_argument("--child", default="")
     words = parser.parse_args()
-    if words.child:
-        own = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        Path(words.child).write_text(str(own.pid))
     uvicorn.run(serve(words), host="127.0.0.1", port=words.port, log_level="warning")
 
 

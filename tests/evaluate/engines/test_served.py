@@ -15,10 +15,12 @@ import pytest
 from sftlab.errors import ModelError
 from sftlab.evaluate.engines.built_in import BuiltInEngine
 from sftlab.evaluate.engines.engine import EngineAbout
+from sftlab.evaluate.engines.server import RunningServer, Start
 from sftlab.evaluate.scoring import score_with
+from sftlab.lm.likelihood import Request
 from sftlab.study.engine import Server
 from tests.evaluate.conftest import benchmark, choice_items
-from tests.evaluate.engines.conftest import COMMAND, REFERENCE, engine
+from tests.evaluate.engines.conftest import COMMAND, engine
 from tests.evaluate.engines.reference_server import VERSION
 
 EXACT = ["item", "scorer", "metric", "answer", "status"]
@@ -87,8 +89,6 @@ def test_what_the_server_refuses_is_unfit_with_its_reason(reference, local):
 
 
 def _request(ids, last: int):
-    from sftlab.lm.likelihood import Request
-
     return Request(ids[:-last], ids[-last:])
 
 
@@ -118,11 +118,12 @@ def test_a_server_that_never_answers_is_given_up_and_ended(start, served_folder)
 
 
 @pytest.mark.parametrize("how", ["stopped", "starter killed"])
-def test_the_whole_group_of_a_server_is_ended(how, tmp_path, served_folder, start):
+def test_the_whole_group_of_a_server_is_ended(how, tmp_path):
     child = tmp_path / "child"
-    command = f"{REFERENCE} {{model}} --port {{port}} --dtype {{dtype}} --child {shlex.quote(str(child))}"
+    stubborn = f"trap '' TERM; sleep 600 & echo $! > {child}.part; mv {child}.part {child}; wait"
+    serve = f"sh -c {shlex.quote(stubborn)} {{model}} {{port}} {{dtype}}"
     if how == "stopped":
-        server = start(served_folder, command)
+        server = RunningServer(Server(serve=serve), Start("m", "float32"), tmp_path / "log")
         _wait(child.is_file)
         assert _lives(int(child.read_text()))
         server.stop()
@@ -130,12 +131,12 @@ def test_the_whole_group_of_a_server_is_ended(how, tmp_path, served_folder, star
         program = (
             "import sys, time\nfrom pathlib import Path\n"
             "from sftlab.evaluate.engines.server import RunningServer, Start\nfrom sftlab.study.engine import Server\n"
-            "kept = RunningServer(Server(serve=sys.argv[1]), Start(sys.argv[2], 'float32'), Path(sys.argv[3]))\n"
+            "kept = RunningServer(Server(serve=sys.argv[1]), Start('m', 'float32'), Path(sys.argv[2]))\n"
             "time.sleep(99)\n"
         )
-        words = [sys.executable, "-c", program, command, str(served_folder), str(tmp_path / "log")]
-        starter = subprocess.Popen(words)
+        starter = subprocess.Popen([sys.executable, "-c", program, serve, str(tmp_path / "log")])
         _wait(child.is_file)
+        assert _lives(int(child.read_text()))
         starter.send_signal(signal.SIGKILL)
         starter.wait()
     _wait(lambda: not _lives(int(child.read_text())))
