@@ -50,6 +50,38 @@ class Results:
             self._known[name] = self._build(name)
         return self._known[name]
 
+    def runs(self) -> pl.DataFrame:
+        """The table `runs`: every run with its recipe, status and cost."""
+        return self.table("runs")
+
+    def checkpoints(self) -> pl.DataFrame:
+        """The table `checkpoints`: what is kept of every run."""
+        return self.table("checkpoints")
+
+    def scores(self) -> pl.DataFrame:
+        """The table `scores`: every checkpoint and base on every benchmark, with gains and intervals."""
+        return self.table("scores")
+
+    def items(self) -> pl.DataFrame:
+        """The table `items`: every item's score and answer."""
+        return self.table("items")
+
+    def losses(self) -> pl.DataFrame:
+        """The table `losses`: loss and learning rate by step."""
+        return self.table("losses")
+
+    def validation(self) -> pl.DataFrame:
+        """The table `validation`: held-out loss by epoch."""
+        return self.table("validation")
+
+    def data(self) -> pl.DataFrame:
+        """The table `data`: properties of every dataset under every base."""
+        return self.table("data")
+
+    def layers(self) -> pl.DataFrame:
+        """The table `layers`: weight change by layer and part."""
+        return self.table("layers")
+
     def tables(self) -> dict[str, pl.DataFrame]:
         """All contract tables by name."""
         return {name: self.table(name) for name in TABLES}

@@ -33,6 +33,43 @@ def massive_sft(
         _write(read(file.path, file.origin), to or Path("massive-sft"), as_json)
 
 
+@imports.command("scores")
+def scores(  # noqa: PLR0913, PLR0917 - each is an option of the command line
+    source: Annotated[str, typer.Argument(metavar="FILE", help="csv, tsv or parquet, or its url")],
+    to: Target = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="OURS=THEIRS, again for each column that the file calls otherwise, e.g. base=model_name"),
+    ] = None,
+    benchmarks: Annotated[
+        str | None, typer.Option(help="columns that hold scores, with commas; else columns `benchmark` and `value`")
+    ] = None,
+    percent: Annotated[bool, typer.Option("--percent", help="values are percentages of right answers")] = False,
+    base_row: Annotated[str | None, typer.Option(help="what the column of datasets says of a base itself")] = None,
+    sha256: Annotated[str | None, typer.Option(help="the digest that the file must have")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Any tidy table of scores: base, dataset, benchmark and value, and whatever it has of the recipe."""
+    from sftlab.errors import DataError
+    from sftlab.release.imports.fetching import fetched
+    from sftlab.release.imports.scores import BASE_ROWS, ScoreColumns, read_frame, tidy_scores
+
+    pairs = [text.partition("=") for text in column or ()]
+    wrong = next((f"{ours}{sign}{theirs}" for ours, sign, theirs in pairs if not (ours and theirs)), None)
+    if wrong is not None:
+        raise DataError(f"--column: OURS=THEIRS is legal (base=model_name, say), got {wrong!r}")
+    columns = ScoreColumns(
+        {ours: theirs for ours, _, theirs in pairs},
+        tuple(name.strip() for name in (benchmarks or "").split(",") if name.strip()),
+        percent,
+        BASE_ROWS if base_row is None else (base_row.lower(),),
+    )
+    with fetched(source, sha256) as file:
+        stem = file.path.name.split(".")[0]
+        study = tidy_scores(read_frame(file.path), columns, name=stem, origin={"kind": "scores", **file.origin})
+        _write(study, to or Path(stem), as_json)
+
+
 def _write(study: "ImportedStudy", folder: Path, as_json: bool) -> None:
     from sftlab.cli.printing import print_json, print_line
     from sftlab.store.imported import write_imported_study

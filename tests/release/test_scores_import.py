@@ -1,0 +1,95 @@
+"""Any tidy table of scores becomes a study."""
+
+import json
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import sftlab
+from sftlab.cli import app
+from sftlab.errors import DataError
+from sftlab.release.imports.scores import ScoreColumns, tidy_scores
+
+LONG = pl.DataFrame(
+    {
+        "base": ["A", "A", "A", "B", "B"],
+        "dataset": ["none", "math", "chat", "none", "math"],
+        "benchmark": ["gsm8k"] * 5,
+        "value": [0.2, 0.5, 0.1, 0.4, 0.6],
+        "n": [100] * 5,
+        "metric": ["accuracy"] * 5,
+    }
+)
+
+
+def study_of(frame, **columns):
+    return tidy_scores(frame, ScoreColumns(**{"named": {}, **columns}), name="made", origin={})
+
+
+def gains(study):
+    frame = study.tables["scores"].filter(pl.col("gain").is_not_null())
+    return {(row["base"], row["dataset"], row["benchmark"]): row["gain"] for row in frame.to_dicts()}
+
+
+def test_long_table_has_gains_over_its_bases():
+    found = gains(study_of(LONG))
+    expected = {("A", "math"): 0.3, ("A", "chat"): -0.1, ("B", "math"): 0.2}
+    assert {key[:2]: value for key, value in found.items()} == pytest.approx(expected)
+
+
+def test_shares_of_counted_items_get_wilsons_interval():
+    row = study_of(LONG).tables["scores"].filter(pl.col("dataset") == "math", pl.col("base") == "A").row(0, named=True)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+
+
+def test_wide_table_in_percent_is_the_same_as_long_in_shares():
+    wide = pl.DataFrame(
+        {"model": ["A", "A"], "data": ["pretrain", "math"], "gsm8k": [20.0, 50.0], "mmlu": [30.0, None]}
+    )
+    study = study_of(wide, named={"base": "model", "dataset": "data"}, benchmarks=("gsm8k", "mmlu"), percent=True)
+    assert gains(study) == pytest.approx({("A", "math", "gsm8k"): 0.3})
+    missing = study.tables["scores"].filter(pl.col("status") == "failed")
+    assert missing.select("dataset", "benchmark").rows() == [("math", "mmlu")]
+
+
+def test_lower_is_better_where_the_metric_says_so():
+    bits = LONG.with_columns(metric=pl.lit("bits_per_byte"))
+    assert gains(study_of(bits))["A", "math", "gsm8k"] == pytest.approx(-0.3)
+
+
+def test_epochs_of_a_run_are_its_checkpoints():
+    frame = pl.DataFrame(
+        {"base": ["A"] * 3, "dataset": ["none", "math", "math"], "benchmark": ["x"] * 3, "value": [0.1, 0.2, 0.4]}
+    ).with_columns(epoch=pl.Series([0, 1, 2]), method=pl.lit("lora"))
+    runs = study_of(frame).tables["runs"]
+    assert runs.select("run", "scored_epoch", "adapter").rows() == [("A-math-lora", 2, "lora")]
+
+
+@pytest.mark.parametrize(
+    ("frame", "columns", "said"),
+    [
+        (LONG.drop("value"), {}, "which column is the value"),
+        (LONG, {"named": {"bsae": "base"}}, "no column 'bsae' of scores"),
+        (LONG, {"named": {"base": "modle"}}, "the file has no column 'modle'"),
+        (pl.concat([LONG, LONG]), {}, "two rows are the score of A"),
+        (LONG.with_columns(value=pl.lit("good")), {}, "scores are numbers"),
+    ],
+)
+def test_wrong_table_is_refused_in_a_sentence(frame, columns, said):
+    with pytest.raises(DataError, match=said):
+        study_of(frame, **columns)
+
+
+def test_command_and_library_give_the_same_scores(tmp_path):
+    path = tmp_path / "results.csv"
+    LONG.rename({"base": "model_name"}).write_csv(path)
+    words = ["import", "scores", str(path), "--column", "base=model_name", "--to", str(tmp_path / "study"), "--json"]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 0
+    assert json.loads(told.stdout)["rows"] == {"runs": 3, "scores": 5}
+    results = sftlab.open(tmp_path / "study")
+    assert results.scores().height == 5
+    assert results.runs().height == 3
+    assert results.items().is_empty()
+    assert results.analysis.ranking.height > 0
