@@ -14,6 +14,9 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the verb
         Literal["local", "inline"], typer.Option(help="where: worker processes here, or this process")
     ] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="how many workers; one per device if not given")] = None,
+    devices_per_run: Annotated[
+        int, typer.Option(min=1, help="devices that each run is trained on, for bases too large for one")
+    ] = 1,
     smoke: Annotated[bool, typer.Option("--smoke", help="two steps and four items a cell, kept nowhere")] = False,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="deterministic kernels only, on a GPU somewhat slower")
@@ -28,9 +31,12 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the verb
 
     opened = open_study(study, store)
     if smoke:
-        outcome = smoke_study(opened, on=on, workers=workers, deterministic=deterministic)
+        outcome = smoke_study(
+            opened, on=on, workers=workers, devices_per_run=devices_per_run, deterministic=deterministic
+        )
     else:
-        outcome = do_missing(opened, on=on, workers=workers, manner=Manner(deterministic=deterministic))
+        manner = Manner(deterministic=deterministic)
+        outcome = do_missing(opened, on=on, workers=workers, devices_per_run=devices_per_run, manner=manner)
     print_outcome(opened, outcome, as_json=as_json)
     if smoke and not as_json:
         print_line("this was a trial: nothing of it was kept")

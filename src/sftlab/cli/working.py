@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 SMOKE_ITEMS = 4
 
 
-def do_missing(opened: Opened, *, on: str, workers: int | None, manner: "Manner | None" = None) -> "Outcome":
+def do_missing(
+    opened: Opened, *, on: str, workers: int | None, devices_per_run: int = 1, manner: "Manner | None" = None
+) -> "Outcome":
     """Do what the store does not hold and show progress on standard error."""
     from sftlab.cli.display import display
     from sftlab.execute.inline import InlineExecutor
@@ -28,7 +30,7 @@ def do_missing(opened: Opened, *, on: str, workers: int | None, manner: "Manner 
     from sftlab.execute.session import Executor, Outcome, work
     from sftlab.execute.workplace import Manner
     from sftlab.plan.cost import check_budget, estimate_cost
-    from sftlab.plan.devices import devices
+    from sftlab.plan.devices import devices, grouped
     from sftlab.plan.resolve import settled
     from sftlab.plan.tasks import pending_jobs
 
@@ -40,11 +42,12 @@ def do_missing(opened: Opened, *, on: str, workers: int | None, manner: "Manner 
     if opened.resolved.provisional:
         raise ModelError(f"this cannot be run now: {opened.resolved.provisional[0]}")
     jobs = pending_jobs(opened.resolved, opened.store)
-    places = _places(devices(), workers)
+    places = _places(grouped(devices(), devices_per_run), workers)
     if not jobs:
         return Outcome(done=0, failed=(), wall_seconds=0.0, interrupted=False)
     if opened.study.budget is not None:
-        check_budget(opened.study.budget, estimate_cost(opened.resolved, jobs, opened.store, places))
+        together = tuple(device for place in places for device in (place, *place.partners))
+        check_budget(opened.study.budget, estimate_cost(opened.resolved, jobs, opened.store, together))
     _check_benchmarks(opened)
     executor: Executor
     if on == "inline":
@@ -75,7 +78,9 @@ def _check_benchmarks(opened: Opened) -> None:
         )
 
 
-def smoke_study(opened: Opened, *, on: str, workers: int | None, deterministic: bool = False) -> "Outcome":
+def smoke_study(
+    opened: Opened, *, on: str, workers: int | None, devices_per_run: int = 1, deterministic: bool = False
+) -> "Outcome":
     """Try every cell with its longest examples, two steps and four items, in a store that is thrown away."""
     from sftlab.execute.workplace import Manner
     from sftlab.plan.resolve import resolve
@@ -96,11 +101,12 @@ def smoke_study(opened: Opened, *, on: str, workers: int | None, deterministic: 
     with tempfile.TemporaryDirectory(prefix="sftlab-smoke-") as folder:
         store = Store(Path(folder))
         tried = replace(opened, study=small, store=store, resolved=resolve(small, store))
-        return do_missing(tried, on=on, workers=workers, manner=Manner(smoke=True, deterministic=deterministic))
+        manner = Manner(smoke=True, deterministic=deterministic)
+        return do_missing(tried, on=on, workers=workers, devices_per_run=devices_per_run, manner=manner)
 
 
 def _places(found: tuple["Device", ...], workers: int | None) -> tuple["Device", ...]:
-    """One place a worker: the first devices, or devices in turn where there are to be more workers than devices."""
+    """One place a worker: the first ones found, or in turn where there are to be more workers than places."""
     return found if workers is None else tuple(found[index % len(found)] for index in range(workers))
 
 

@@ -11,6 +11,7 @@ from multiprocessing.context import SpawnProcess
 
 from sftlab.errors import SftlabError, StoreError
 from sftlab.execute.event import Event, Failed, Finished, Idle
+from sftlab.execute.parent import leave_with_parent
 from sftlab.execute.worker import Worker, task_subject
 from sftlab.execute.workplace import Manner, Setup
 from sftlab.plan.devices import Device
@@ -141,7 +142,10 @@ class LocalExecutor:
     def _sit(self, index: int, device: Device) -> _Seat:
         ours, theirs = self._context.Pipe()
         setup = Setup(self._resolved, self._store.root, device, index, self._manner)
-        process = self._context.Process(target=_work, args=(setup, theirs), name=f"sftlab-worker-{index}", daemon=True)
+        # Daemons may have no processes of their own, as a worker with several devices has.
+        process = self._context.Process(
+            target=_work, args=(setup, theirs), name=f"sftlab-worker-{index}", daemon=not device.partners
+        )
         process.start()
         theirs.close()
         return _Seat(index, device, process, ours)
@@ -156,7 +160,7 @@ class LocalExecutor:
 def _work(setup: Setup, connection: Connection) -> None:
     """Body of a worker process: jobs in, events out, until the parent goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
         worker = Worker(setup, connection.send)
         while True:
@@ -165,10 +169,3 @@ def _work(setup: Setup, connection: Connection) -> None:
         return
     except StoreError as error:
         connection.send(error)
-
-
-def _leave_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)

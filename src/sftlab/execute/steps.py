@@ -7,27 +7,20 @@ from pathlib import Path
 
 from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
-from sftlab.data.example import Example
 from sftlab.evaluate.scoring import score_with
 from sftlab.execute.engines import engine_at
 from sftlab.execute.kept_checkpoints import note_unsorted
 from sftlab.execute.shared_training import cut_record, longer_record
-from sftlab.execute.workplace import MICRO_BATCH_TOKENS, SCORE_BATCH_TOKENS, Workplace
-from sftlab.lm.encoding import EncodedExamples, EncodingRecipe, encode_examples
+from sftlab.execute.training import Trained, encoding_recipe, selected_examples, train_here
+from sftlab.execute.workplace import SCORE_BATCH_TOKENS, Workplace
+from sftlab.lm.encoding import encode_examples
 from sftlab.measure import DATA_MEASURES
 from sftlab.plan.base_size import num_weights
 from sftlab.plan.contents import resolved_template
 from sftlab.plan.devices import default_precision
-from sftlab.plan.selection import Selected, select_examples
 from sftlab.plan.tasks import Job, Task
 from sftlab.store import Kind, Record
 from sftlab.study.cells import MeasureCell, RunCell, ScoreCell
-from sftlab.study.run import RunSpec
-from sftlab.train.inputs import RunData, RunFiles, TrainControl
-from sftlab.train.run import train_run
-
-SMOKE_STEPS = 2
-SMOKE_HELD_OUT = 4
 
 
 def train(place: Workplace, job: Job, task: Task) -> Record:
@@ -39,29 +32,23 @@ def train(place: Workplace, job: Job, task: Task) -> Record:
     if longer is not None:
         return cut_record(cell, longer, place.store, facts)
     start = time.monotonic()
-    spec, store = cell.spec, place.store
-    note_unsorted(cell.trajectory, place.setup.resolved, store)
-    selected = _selected(place, spec)
-    loaded = place.model(job.base, spec.precision, quantisation=spec.method.quantisation)
-    recipe = _encoding_recipe(spec)
+    note_unsorted(cell.trajectory, place.setup.resolved, place.store)
+    trained = _train_on_all(place, job, cell) if place.setup.device.partners else train_here(place, job, cell)
+    shutil.rmtree(place.store.working_folder(cell.identity), ignore_errors=True)
+    provenance = {**_provenance(place, start), "kernel": trained.kernel}
+    return Record(cell.identity, "train", facts, trained.run.result, trained.run.rows, provenance)
 
-    def encoded(examples: tuple[Example, ...]) -> EncodedExamples:
-        return encode_examples(examples, loaded, recipe=recipe, folder=store.tokens_folder)
 
-    data = RunData(train=encoded(selected.train), held_out=encoded(selected.held_out))
-    files = RunFiles(
-        working=store.working_folder(cell.identity),
-        checkpoint=lambda epoch: store.checkpoint_folder(cell.trajectory, epoch),
-    )
-    control = TrainControl(
-        on_progress=lambda progress: place.moved(progress.step / progress.steps, progress.tokens),
-        max_steps=SMOKE_STEPS if place.setup.manner.smoke else None,
-        max_micro_tokens=MICRO_BATCH_TOKENS[place.setup.device.kind],
-    )
-    trained = train_run(loaded, spec, data, files=files, control=control)
-    shutil.rmtree(files.working, ignore_errors=True)
-    provenance = {**_provenance(place, start), "kernel": loaded.kernel.about}
-    return Record(cell.identity, "train", facts, trained.result, trained.rows, provenance)
+def _train_on_all(place: Workplace, job: Job, cell: RunCell) -> Trained:
+    """On all devices of the worker; those on a GPU have its memory for themselves, before and afterwards."""
+    ranks = place.rank_processes
+    if place.setup.device.kind == "cpu":
+        return ranks.train(job, cell, place.tell)
+    place.forget_all_models()
+    try:
+        return ranks.train(job, cell, place.tell)
+    finally:
+        ranks.stop()
 
 
 def _run_facts(cell: RunCell, job: Job) -> dict[str, object]:
@@ -109,8 +96,8 @@ def measure(place: Workplace, job: Job, task: Task) -> Record:
         == (cell.base, cell.dataset, cell.samples, cell.seed)
     )
     loaded = place.model_at(job, 0, spec.precision)
-    selected = _selected(place, spec)
-    encoded = encode_examples(selected.train, loaded, recipe=_encoding_recipe(spec), folder=place.store.tokens_folder)
+    selected = selected_examples(place, spec)
+    encoded = encode_examples(selected.train, loaded, recipe=encoding_recipe(spec), folder=place.store.tokens_folder)
     measured = DATA_MEASURES[cell.measure](
         loaded, encoded, max_batch_tokens=SCORE_BATCH_TOKENS[place.setup.device.kind]
     )
@@ -126,24 +113,6 @@ def measure(place: Workplace, job: Job, task: Task) -> Record:
 
 
 STEPS: Mapping[Kind, Callable[[Workplace, Job, Task], Record]] = {"train": train, "score": score, "measure": measure}
-
-
-def _selected(place: Workplace, spec: RunSpec) -> Selected:
-    names = tuple(part.dataset for part in spec.parts)
-    contents = place.dataset_contents(names)
-    refs = place.setup.resolved.study.datasets
-    selected = select_examples(
-        spec.parts, refs, contents, samples=spec.samples, validation=spec.validation, seed=spec.seeds.sample
-    )
-    if not place.setup.manner.smoke:
-        return selected
-    return Selected(selected.train, selected.held_out[:SMOKE_HELD_OUT])
-
-
-def _encoding_recipe(spec: RunSpec) -> EncodingRecipe:
-    return EncodingRecipe(
-        template=spec.template, loss_on=spec.loss_on, max_tokens=spec.max_tokens, overflow=spec.overflow
-    )
 
 
 def _benchmark(place: Workplace, cell: ScoreCell) -> Benchmark:

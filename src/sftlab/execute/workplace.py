@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftlab.errors import DataError, ModelError
+from sftlab.errors import DataError, ModelError, TrainingError
 from sftlab.execute.event import Event, Moved
 from sftlab.plan.contents import Contents
 from sftlab.plan.devices import Device
@@ -24,7 +24,10 @@ from sftlab.study.declaration import Precision
 from sftlab.study.methods import Quantisation
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
     from sftlab.execute.engines import Serving
+    from sftlab.execute.ranks import RankProcesses
     from sftlab.lm.base import LoadedBase
 
 MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
@@ -58,12 +61,17 @@ class Setup:
 
 
 class Workplace:
-    """What the steps work with; keeps the base loaded between tasks."""
+    """What the steps work with; keeps the base loaded between tasks.
 
-    def __init__(self, setup: Setup, tell: Callable[[Event], None]) -> None:
+    With a `mesh` it is one of several that share every base among their devices.
+    """
+
+    def __init__(self, setup: Setup, tell: Callable[[Event], None], *, mesh: "DeviceMesh | None" = None) -> None:
         self.setup = setup
         self.store = Store(setup.store_root)
         self.tell = tell
+        self._mesh = mesh
+        self._rank_processes: RankProcesses | None = None
         self._loaded: dict[_Held, LoadedBase] = {}
         self._current: _Held | None = None
         self._verified: set[str] = set()
@@ -79,7 +87,8 @@ class Workplace:
         """Provenance that is the same for all of this worker's records."""
         packages = {name: version(name) for name in ("sftlab", "torch", "transformers")}
         device = self.setup.device
-        about = {"device": f"{device.kind}: {device.name}", "host": platform.node(), "versions": packages}
+        number = f"{1 + len(device.partners)} x " if device.partners else ""
+        about = {"device": f"{number}{device.kind}: {device.name}", "host": platform.node(), "versions": packages}
         return {**about, "deterministic": self.setup.manner.deterministic}
 
     def moved(self, share: float, tokens: int) -> None:
@@ -90,9 +99,7 @@ class Workplace:
             self.tell(Moved(self.setup.worker, share, self._tokens))
             self._tokens, self._told_at = 0, now
 
-    def model(
-        self, base: BaseCell, precision: Precision, *, quantisation: Quantisation | None = None
-    ) -> "LoadedBase":
+    def model(self, base: BaseCell, precision: Precision, *, quantisation: Quantisation | None = None) -> "LoadedBase":
         """The base, loaded now or before; its files are hashed again before the first use.
 
         Small bases stay in memory together, for work goes from one to the next and back.
@@ -102,21 +109,47 @@ class Workplace:
             self.stop_serving()
             import torch
 
-            from sftlab.lm.base import load_base
-            from sftlab.lm.measured_kernel import fastest_kernel, kernel_cache
-
             if self.setup.device.kind == "cpu":
                 torch.set_num_threads(1)
             torch.use_deterministic_algorithms(self.setup.manner.deterministic)
             self._make_room()
             self._verify_base(base)
-            loaded = load_base(
-                base.base, device=self.setup.device.torch_name, precision=precision, quantisation=quantisation
-            )
-            loaded.kernel = fastest_kernel(loaded, machine=self.setup.device.name, cache=kernel_cache())
-            self._loaded[wanted] = loaded
+            self._loaded[wanted] = self._load(base, precision, quantisation)
         self._current = wanted
         return self._loaded[wanted]
+
+    def _load(self, base: BaseCell, precision: Precision, quantisation: Quantisation | None) -> "LoadedBase":
+        from sftlab.lm.base import load_base
+        from sftlab.lm.measured_kernel import fastest_kernel, kernel_cache, packed_kernel
+
+        device = self.setup.device
+        if self._mesh is not None and quantisation is not None:
+            raise TrainingError("quantised weights cannot be parted among devices: --devices-per-run is 1 for them")
+        loaded = load_base(
+            base.base,
+            device=device.torch_name if self._mesh is None else "cpu",
+            precision=precision,
+            quantisation=quantisation,
+        )
+        if self._mesh is not None and device.kind == "cuda":
+            loaded.kernel = packed_kernel(loaded)
+        else:
+            loaded.kernel = fastest_kernel(loaded, machine=device.name, cache=kernel_cache())
+        if self._mesh is not None:
+            from sftlab.lm.sharding import shard
+
+            shard(loaded, self._mesh)
+            loaded.kernel = loaded.ranks.agreed(loaded.kernel)
+        return loaded
+
+    @property
+    def rank_processes(self) -> "RankProcesses":
+        """The processes that train a run on several devices."""
+        from sftlab.execute.ranks import RankProcesses
+
+        if self._rank_processes is None:
+            self._rank_processes = RankProcesses(self.setup)
+        return self._rank_processes
 
     def model_at(self, job: Job, epoch: int, precision: Precision) -> "LoadedBase":
         """The job's model with the weights of an epoch, as they are on disk; epoch 0 is the base."""
@@ -165,10 +198,9 @@ class Workplace:
 
     def _make_room(self) -> None:
         """Let go of all bases in memory where another might be too much."""
-        room = SMALL_BASES_BYTES if self.setup.device.kind == "cpu" else 0
+        room = SMALL_BASES_BYTES if self.setup.device.kind == "cpu" and self._mesh is None else 0
         if self._loaded and sum(loaded.num_bytes for loaded in self._loaded.values()) >= room:
-            self._loaded.clear()
-            self._free_memory()
+            self.forget_all_models()
 
     def _free_memory(self) -> None:
         gc.collect()

@@ -44,36 +44,16 @@ class _Root(nn.Module):
 class ShardedRanks(Ranks):
     """Several processes, one device each; all of them call the same methods in the same order."""
 
-    def __init__(self, mesh: DeviceMesh) -> None:
-        self.mesh = mesh
+    def __init__(self, mesh: DeviceMesh, root: nn.Module) -> None:
         self.index = mesh.get_local_rank()
         self.count = mesh.size()
-        self._root: nn.Module | None = None
-
-    def shard(self, base: LoadedBase) -> None:
-        """Part a base, which was loaded on the CPU, among the devices of the ranks, and its untouched copy with it."""
-        has_plain_head(base)
-        kind = self.mesh.device_type
-        root = _Root(base.model)
-        for layer in _layers(base.model):
-            fully_shard(layer, mesh=self.mesh, reshard_after_forward=True)
-        fully_shard(root, mesh=self.mesh, reshard_after_forward=True)
-        for module in root.modules():
-            if isinstance(module, FSDPModule):
-                # Losses have the denominator of the whole step: gradients are summed, not averaged.
-                module.set_gradient_divide_factor(1.0)
-                module.set_force_sum_reduction_for_comms(True)
         self._root = root
-        base.device = torch.device(kind, torch.cuda.current_device()) if kind == "cuda" else torch.device(kind)
-        base.pristine = {name: self.own(weight).to("cpu", copy=True) for name, weight in base.weights().items()}
-        base.ranks = self
 
     def run(self, work: Callable[[], T]) -> T:
         """Do what calls the model inside its root.
 
         Weights that are put together inside inference mode could not be used outside it.
         """
-        assert self._root is not None, "no model was sharded"
         inference = torch.is_inference_mode_enabled()
         without: AbstractContextManager[Any] = torch.no_grad() if inference else nullcontext()
         with torch.inference_mode(mode=False), without:
@@ -147,7 +127,25 @@ class ShardedRanks(Ranks):
         return dealt_passes(lengths, groups, index=self.index, count=self.count)
 
 
-def meet(place: Path, *, index: int, count: int, device: str) -> ShardedRanks:
+def shard(base: LoadedBase, mesh: DeviceMesh) -> None:
+    """Part a base, which was loaded on the CPU, among the devices of a mesh, and its untouched copy with it."""
+    has_plain_head(base)
+    root = _Root(base.model)
+    for layer in _layers(base.model):
+        fully_shard(layer, mesh=mesh, reshard_after_forward=True)
+    fully_shard(root, mesh=mesh, reshard_after_forward=True)
+    for module in root.modules():
+        if isinstance(module, FSDPModule):
+            # Losses have the denominator of the whole step: gradients are summed, not averaged.
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
+    kind = mesh.device_type
+    base.ranks = ShardedRanks(mesh, root)
+    base.device = torch.device(kind, torch.cuda.current_device()) if kind == "cuda" else torch.device(kind)
+    base.pristine = {name: base.ranks.own(weight).to("cpu", copy=True) for name, weight in base.weights().items()}
+
+
+def meet(place: Path, *, index: int, count: int, device: str) -> DeviceMesh:
     """Come together with the other ranks, which know the same file; `device` is where this one computes.
 
     Between CPUs by gloo, between CUDA devices by NCCL with gloo beside it.
@@ -160,7 +158,13 @@ def meet(place: Path, *, index: int, count: int, device: str) -> ShardedRanks:
     store = dist.FileStore(str(place), count)  # type: ignore[attr-defined]
     backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=index, world_size=count, timeout=PATIENCE)
-    return ShardedRanks(init_device_mesh(kind, (count,)))
+    return init_device_mesh(kind, (count,))
+
+
+def misses_another_rank(error: BaseException) -> bool:
+    """Whether an error says that another rank has gone, or did not come in time."""
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or any(word in text for word in ("gloo", "nccl", "closed by peer"))
 
 
 def _layers(model: Any) -> list[nn.Module]:  # noqa: ANN401 - any transformers model

@@ -1,12 +1,14 @@
 """What this machine can compute on, found without importing torch."""
 
+import itertools
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
+from sftlab.errors import TrainingError
 from sftlab.study.declaration import Precision
 
 PROBE_SECONDS = 20
@@ -14,12 +16,16 @@ PROBE_SECONDS = 20
 
 @dataclass(frozen=True)
 class Device:
-    """One place where one worker computes: a CUDA device, or one CPU core with one thread."""
+    """One place where one worker computes: a CUDA device, or one CPU core with one thread.
+
+    `partners` are devices beside this one that every run is trained on as well.
+    """
 
     kind: Literal["cpu", "cuda"]
     index: int
     name: str
     memory_bytes: int | None
+    partners: tuple["Device", ...] = ()
 
     @property
     def torch_name(self) -> str:
@@ -33,6 +39,19 @@ def devices() -> tuple[Device, ...]:
     return _cuda_devices() or tuple(
         Device("cpu", index, _cpu_name(), None) for index in range(len(os.sched_getaffinity(0)))
     )
+
+
+def grouped(found: tuple[Device, ...], devices_per_run: int) -> tuple[Device, ...]:
+    """The first of every so many devices, the others as its partners; what is left over is not used.
+
+    Cores of a CPU are used more than once where there are too few. Raises TrainingError for GPUs.
+    """
+    if devices_per_run > len(found):
+        if found[0].kind == "cuda":
+            raise TrainingError(f"--devices-per-run {devices_per_run}: this machine has {len(found)} GPUs")
+        found = tuple(itertools.islice(itertools.cycle(found), devices_per_run))
+    starts = range(0, len(found) - devices_per_run + 1, devices_per_run)
+    return tuple(replace(found[start], partners=found[start + 1 : start + devices_per_run]) for start in starts)
 
 
 def default_precision() -> Precision:
