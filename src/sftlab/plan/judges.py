@@ -1,33 +1,15 @@
-"""What a study asks of its judge: the part of it that is in a score's identity, and what it will cost."""
+"""Which benchmarks a judge scores, and the part of a study's judge that is in such a score's identity."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
 
 from sftlab.benchmarks.judging import PROTOCOLS
 from sftlab.benchmarks.judging.protocol import JudgeProtocol
 from sftlab.benchmarks.loading import benchmark_outline
 from sftlab.errors import StudyError
-from sftlab.plan.benchmark_checks import NOTE as BENCHMARKS_NOTE
-from sftlab.store import Store
-from sftlab.study.cells import ScoreCell
 from sftlab.study.declaration import BenchmarkRef, Evaluation
 from sftlab.study.judge import Judge
-
-ITEMS_UNREAD = 1000
-
-
-@dataclass(frozen=True)
-class JudgeCost:
-    """Questions to the judge for the missing scores, at most, and their tokens; US dollars where prices are given."""
-
-    model: str
-    calls: int
-    input_tokens: int
-    output_tokens: int
-    usd: float | None
 
 
 def judge_identity(evaluation: Evaluation, ref: BenchmarkRef) -> Mapping[str, object]:
@@ -35,51 +17,14 @@ def judge_identity(evaluation: Evaluation, ref: BenchmarkRef) -> Mapping[str, ob
 
     Raises StudyError where a benchmark is judged and the study names no judge.
     """
-    protocol = _protocol(ref, evaluation.benchmarks_dir)
+    protocol = judge_protocol(ref, evaluation.benchmarks_dir)
     if protocol is None:
         return {}
-    return {"judge": protocol.parameters(_judge(evaluation, ref))}
+    return {"judge": protocol.parameters(judge_of(evaluation, ref))}
 
 
-def judge_cost(evaluation: Evaluation, missing: tuple[ScoreCell, ...], store: Store) -> JudgeCost | None:
-    """What the missing scores will ask of the judge, before the first call; None where they ask nothing.
-
-    An upper bound of calls: models that answer alike are judged once, and what was asked for a score that was
-    interrupted is not asked again. Tokens are those of usual answers.
-    """
-    calls = input_tokens = output_tokens = 0
-    read = store.read_note(BENCHMARKS_NOTE) or {}
-    for cell in missing:
-        protocol = _protocol(cell.benchmark, evaluation.benchmarks_dir)
-        if protocol is not None:
-            judge = _judge(evaluation, cell.benchmark)
-            number = _num_items(evaluation, cell, read) * protocol.calls_per_item(judge)
-            tokens = protocol.tokens_per_call(judge)
-            calls += number
-            input_tokens += number * tokens[0]
-            output_tokens += number * tokens[1]
-    if not calls:
-        return None
-    assert evaluation.judge is not None
-    usd = evaluation.judge.usd(input_tokens, output_tokens)
-    return JudgeCost(evaluation.judge.model, calls, input_tokens, output_tokens, usd)
-
-
-def check_judge_budget(judge: Judge | None, cost: JudgeCost | None) -> None:
-    """Raise StudyError where the missing scores ask more of the judge than the study allows."""
-    if judge is None or cost is None:
-        return
-    limits = (("budget_calls", judge.budget_calls, cost.calls), ("budget_usd", judge.budget_usd, cost.usd))
-    for name, limit, needed in limits:
-        if limit is not None and needed is not None and needed > limit:
-            raise StudyError(
-                f"the missing scores ask the judge {cost.calls:,} questions at most"
-                f"{'' if cost.usd is None else f' ({cost.usd:.2f} US dollars)'}, and evaluation.judge.{name} allows "
-                f"{limit:g}: ask fewer `items`, or raise the limit"
-            )
-
-
-def _judge(evaluation: Evaluation, ref: BenchmarkRef) -> Judge:
+def judge_of(evaluation: Evaluation, ref: BenchmarkRef) -> Judge:
+    """The study's judge, which a judged benchmark needs. Raises StudyError where there is none."""
     if evaluation.judge is None:
         raise StudyError(
             f"the benchmark {ref.name!r} is scored by a judge, and none is given: add to `evaluation` a "
@@ -89,18 +34,9 @@ def _judge(evaluation: Evaluation, ref: BenchmarkRef) -> Judge:
 
 
 @lru_cache
-def _protocol(ref: BenchmarkRef, benchmarks_dir: str | None) -> JudgeProtocol | None:
+def judge_protocol(ref: BenchmarkRef, benchmarks_dir: str | None) -> JudgeProtocol | None:
+    """How a benchmark's answers are judged, or None where they are not."""
     name = benchmark_outline(
         ref, folder=Path.cwd(), benchmarks_dir=None if benchmarks_dir is None else Path(benchmarks_dir)
     ).judge
     return None if name is None else PROTOCOLS[name]
-
-
-def _num_items(evaluation: Evaluation, cell: ScoreCell, read: Mapping[str, object]) -> int:
-    folder = evaluation.benchmarks_dir
-    outline = benchmark_outline(
-        cell.benchmark, folder=Path.cwd(), benchmarks_dir=None if folder is None else Path(folder)
-    )
-    limit = cell.benchmark.items or evaluation.items
-    there = cast("int", read.get(cell.benchmark_digest, outline.num_items or ITEMS_UNREAD))
-    return there if limit == "all" else min(there, limit)

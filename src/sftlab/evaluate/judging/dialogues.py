@@ -12,7 +12,7 @@ from sftlab.evaluate.questions import Question
 from sftlab.lm.encoding import encode_prompt
 from sftlab.lm.likelihood import prefix_id
 from sftlab.lm.request_tree import Ids
-from sftlab.lm.templates import resolve_template
+from sftlab.lm.templates import ONE_TURN, Roles, resolve_template
 from sftlab.lm.tokenizer import Segment, TokenizedModel
 from sftlab.study.declaration import Template
 
@@ -21,10 +21,11 @@ PLAIN_SEPARATOR = "\n\n"
 
 @dataclass(frozen=True)
 class DialogueForm:
-    """In what template a dialogue is held, and the texts that end an answer."""
+    """In what template a dialogue is held, the texts that end an answer, and what the system says first."""
 
     template: Literal["plain"] | Template
     stops: tuple[str, ...] = ()
+    system: str | None = None
 
 
 @dataclass
@@ -80,7 +81,7 @@ def held_dialogues(
         active = [one for one in dialogues if one.obstacle is None and len(one.turns) > turn]
         for dialogue in active:
             if turn:
-                dialogue.prompt_ids = _prompt(engine.model, dialogue.said, form.template)
+                dialogue.prompt_ids = _prompt(engine.model, dialogue.said, form)
             question = Question(dialogue.item, (), (), dialogue.prompt_ids)
             dialogue.obstacle = question.generation_obstacle(room, max_new_tokens)
         fitting = [dialogue for dialogue in active if dialogue.obstacle is None]
@@ -101,13 +102,15 @@ def held_dialogues(
     return Dialogues(dialogues, capped, requests, tokens, out_of_memory)
 
 
-def _prompt(model: TokenizedModel, said: Sequence[str], template: Literal["plain"] | Template) -> Ids:
+def _prompt(model: TokenizedModel, said: Sequence[str], form: DialogueForm) -> Ids:
     """What training puts in front of the response to the last of these turns, the user's and the model's in turn."""
-    if template == "plain":
+    if form.template == "plain":
         ids = model.base_tokenizer.encode_text(PLAIN_SEPARATOR.join(said))
         return np.array(ids or [prefix_id(model)], dtype=np.int32)
-    resolved = resolve_template(template, model.base_tokenizer.tokenizer)
-    pieces = resolved.pieces(("user", "assistant") * (len(said) // 2 + 1))
+    resolved = resolve_template(form.template, model.base_tokenizer.tokenizer)
+    first: Roles = () if form.system is None else ("system",)
+    said = said if form.system is None else (form.system, *said)
+    pieces = resolved.pieces((*first, *ONE_TURN * ((len(said) + 1) // 2)))
     end = next(place for place, piece in enumerate(pieces) if piece.turn == len(said))
     segments = [
         Segment(
