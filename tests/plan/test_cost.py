@@ -51,7 +51,10 @@ def test_training_costs_six_operations_for_each_weight_and_token(fields: dict[st
     found = cost(fields, tmp_path, epochs=3)
     tokens = 12 * EXAMPLE_BYTES // 3 * 3
     assert (found.train_tokens, found.trainings, found.models) == (tokens, 1, 1)
-    assert found.train_gpu_hours == pytest.approx(6 * WEIGHTS * tokens / CUDA_FLOPS / 3600)
+    held_out = 2 * EXAMPLE_BYTES // 3 * 3
+    assert found.validation_tokens == held_out
+    assert found.train_gpu_hours == pytest.approx(WEIGHTS * (6 * tokens + 2 * held_out) / CUDA_FLOPS / 3600)
+    assert found.validation_share == pytest.approx(2 * held_out / (6 * tokens + 2 * held_out))
     assert found.evaluation_gpu_hours == pytest.approx(2 * (2 * WEIGHTS * 10 * 200) / CUDA_FLOPS / 3600)
     assert found.device_hours == pytest.approx(found.train_gpu_hours + found.evaluation_gpu_hours)
     assert found.disk_bytes == WEIGHTS * 4
@@ -88,7 +91,16 @@ def test_base_of_unknown_size_is_named(fields: dict[str, object], tmp_path: Path
     assert found.unknown_sizes == ("none",)
     stated = cost(fields, tmp_path, bases=[{**pinned, "parameters": 1e9}])
     assert stated.unknown_sizes == ()
-    assert stated.train_gpu_hours == pytest.approx(6e9 * stated.train_tokens / CUDA_FLOPS / 3600)
+    operations = 6e9 * stated.train_tokens + 2e9 * stated.validation_tokens
+    assert stated.train_gpu_hours == pytest.approx(operations / CUDA_FLOPS / 3600)
+
+
+def test_held_out_examples_are_paid_after_every_epoch(fields: dict[str, object], tmp_path: Path) -> None:
+    without = cost(fields, tmp_path, epochs=4, validation=0)
+    assert (without.validation_tokens, without.validation_share) == (0, 0)
+    half = cost(fields, tmp_path, epochs=4, validation=0.7, methods={"lora": {"adapter": "lora", "batch_size": 4}})
+    assert half.validation_tokens == 28 * 10 * 4
+    assert half.validation_share == pytest.approx(2 * 28 / (2 * 28 + 4 * 12))
 
 
 def test_study_of_ten_thousand_cells_is_planned_in_seconds(fields: dict[str, object], tmp_path: Path) -> None:

@@ -115,3 +115,13 @@ def test_init_seeds_make_replicates_of_adapters_only() -> None:
     assert seeds == {"full": [(0, 0), (1, 0)], "lora": [(0, 0), (0, 7), (1, 0), (1, 7)]}
     listed = expand(study(seeds=[0, 1]), default_precision=FLOAT32)
     assert {(run.seeds.order, run.seeds.init) for run in listed} == {(0, 0), (1, 1)}
+
+
+def test_blocks_try_every_candidate_of_a_method() -> None:
+    methods = {"full": {"learning_rate": [1e-3, 2e-3], "batch_size": [2, 4], "select": "validation"}}
+    block = {"base": "a", "dataset": ["x", "y"], "method": "full", "samples": 10, "epochs": 2}
+    runs = expand(study(methods=methods, runs=[block]), default_precision=FLOAT32)
+    product = expand(study(methods=methods, runs=None), default_precision=FLOAT32)
+    kept = [run for run in product if run.base == "a" and run.dataset in ("x", "y")]
+    assert {run.run: run.recipe for run in runs} == {run.run: run.recipe for run in kept}
+    assert len(runs) == 8

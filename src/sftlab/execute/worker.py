@@ -1,5 +1,6 @@
 """A worker: one job after another; each task leaves a record or a failure in the store."""
 
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -37,8 +38,7 @@ class Worker:
             except (StoreError, KeyboardInterrupt):
                 raise
             except Exception as error:  # noqa: BLE001 - one cell's failure, whatever it is, must not end the study
-                what = str(error) if isinstance(error, SftlabError) else f"{type(error).__name__}: {error}"
-                reason = what.strip().partition("\n")[0]
+                reason = failure_reason(error)
                 self._fail(task, reason, traceback.format_exc())
                 self._place.forget_model()
                 self._place.stop_serving()
@@ -58,6 +58,15 @@ class Worker:
     def _fail(self, task: Task, reason: str, log: str) -> None:
         self._place.store.commit_failure(Failure(task.identity, task.kind, reason, log, self._place.environment))
         self._place.tell(Failed(self._place.setup.worker, task.kind, task.identity, task_subject(task), reason))
+
+
+def failure_reason(error: Exception) -> str:
+    """A failure in one sentence."""
+    found = re.search(r"(\S+) does not have a deterministic implementation", str(error))
+    if found is not None and not isinstance(error, SftlabError):
+        return f"{found[1]} has no deterministic kernel on this device, as `--deterministic` asks for: run without it"
+    what = str(error) if isinstance(error, SftlabError) else f"{type(error).__name__}: {error}"
+    return what.strip().partition("\n")[0]
 
 
 def task_subject(task: Task) -> str:

@@ -6,7 +6,6 @@ or alpha / sqrt(rank) where it is rank-stabilised (Kalajdzievski 2023, arXiv 231
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from sftlab.lm.four_bit_linear import FourBitLinear
 from sftlab.lm.token_rows import TokenRows, start_token_rows
 from sftlab.lm.weights import ADAPTER, ADAPTER_CONFIG, TOKEN_ROWS, open_weights
 from sftlab.study.methods import LowRank
+from sftlab.study.methods.low_rank import is_target
 
 PREFIX = "base_model.model."
 
@@ -293,19 +293,10 @@ def target_modules(model: nn.Module, targets: tuple[str, ...] | str) -> list[str
     if isinstance(targets, str):
         return linear
     for target in targets:
-        if not any(_is_target(name, target) for name in linear):
+        if not any(is_target(name, target) for name in linear):
             legal = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in linear}))
             raise ModelError(f"no linear module matches the target {target!r}: the model has {legal}")
-    return [name for name in linear if any(_is_target(name, target) for target in targets)]
-
-
-def _is_target(name: str, target: str) -> bool:
-    if name == target or name.endswith(f".{target}"):
-        return True
-    try:
-        return re.fullmatch(target, name) is not None
-    except re.error:
-        return False
+    return [name for name in linear if any(is_target(name, target) for target in targets)]
 
 
 def _shortest_targets(model: nn.Module, names: list[str]) -> list[str]:

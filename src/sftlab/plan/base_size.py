@@ -1,6 +1,7 @@
 """How many weights a base has: counted where it is on this machine, else as the study or the base's name says."""
 
 import json
+import math
 import re
 import struct
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ def base_size(base: BaseRef) -> BaseSize:
 
     Headers of its safetensors files, else `parameters` in the study, else a size at the end of its name ("7B", "360M").
     """
-    counted = sum(_header_weights(path) for path in Path(base.model).glob("*.safetensors"))
+    files = Path(base.model).glob("*.safetensors")
+    counted = sum(math.prod(shape) for path in files for shape in header_shapes(path).values())
     if counted:
         return BaseSize(counted, "files")
     if base.parameters is not None:
@@ -44,15 +46,9 @@ def num_weights(base: BaseCell) -> int:
     return base_size(base.base).num_weights or 0
 
 
-def _header_weights(path: Path) -> int:
+def header_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of a safetensors file's tensors by name, from its header alone."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
-    total = 0
-    for name, entry in header.items():
-        if name != "__metadata__":
-            count = 1
-            for size in entry["shape"]:
-                count *= size
-            total += count
-    return total
+    return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}

@@ -43,11 +43,15 @@ class Cost:
     """An estimate of the missing work. `rate` says in words what the time is based on.
 
     `gpu_hours` are for one GPU at `CUDA_FLOPS`, whatever this machine has. `tokens_alone` is what training every scored
-    model for itself would take: one training for each run and epoch. `unknown_sizes` are bases that nothing tells the
-    size of; their time and disk are in no total. `sizes` says where the others' come from.
+    model for itself would take: one training for each run and epoch. Predicting the held-out examples after each epoch,
+    `validation_tokens` in all, is counted in training; `validation_share` is its part of it, None where nothing is
+    trained. `unknown_sizes` are bases that nothing tells the size of; their time and disk are in no total. `sizes` says
+    where the others' come from.
     """
 
     train_tokens: int
+    validation_tokens: int
+    validation_share: float | None
     tokens_alone: int
     trainings: int
     models: int
@@ -69,11 +73,13 @@ class Cost:
 @dataclass
 class _Sum:
     tokens: int = 0
+    validation_tokens: int = 0
     trainings: int = 0
     disk: float = 0.0
     train_seconds: float = 0.0
     score_seconds: float = 0.0
     train_flops: float = 0.0
+    validation_flops: float = 0.0
     score_flops: float = 0.0
 
 
@@ -96,8 +102,13 @@ def estimate_cost(resolved: Resolved, jobs: tuple[Job, ...], store: Store, devic
                 total.tokens += tokens
                 total.trainings += 1
                 needed = tokens * _train_flops_per_weight(task.cell.spec) * size
-                total.train_flops += needed
-                total.train_seconds += rates.train_seconds(base, tokens, size) or needed / flops
+                held_out = round(resolved.drawn[task.identity].held_out / BYTES_PER_TOKEN * task.cell.spec.epochs)
+                validation = held_out * SCORE_FLOPS_PER_WEIGHT * size
+                total.validation_tokens += held_out
+                total.validation_flops += validation
+                total.train_flops += needed + validation
+                # Seconds of finished runs have their validation in them.
+                total.train_seconds += rates.train_seconds(base, tokens, size) or (needed + validation) / flops
             elif isinstance(task.cell, ScoreCell):
                 needed = work.flops_per_weight(task.cell) * size
                 total.score_flops += needed
@@ -107,6 +118,8 @@ def estimate_cost(resolved: Resolved, jobs: tuple[Job, ...], store: Store, devic
     busy = total.train_seconds + total.score_seconds
     return Cost(
         train_tokens=total.tokens,
+        validation_tokens=total.validation_tokens,
+        validation_share=total.validation_flops / total.train_flops if total.train_flops else None,
         tokens_alone=alone,
         trainings=total.trainings,
         models=models,
@@ -133,7 +146,7 @@ def _train_tokens(resolved: Resolved, run: RunCell) -> int:
     """Tokens of a whole training, every example as often as it is seen."""
     spec = run.spec
     seen = spec.epochs if spec.steps is None else spec.steps * spec.batch_size / spec.samples
-    return round(resolved.train_bytes[run.identity] / BYTES_PER_TOKEN * seen)
+    return round(resolved.drawn[run.identity].train / BYTES_PER_TOKEN * seen)
 
 
 def _train_flops_per_weight(spec: RunSpec) -> float:

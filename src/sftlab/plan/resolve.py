@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 from sftlab.analyse.choice import scored_epoch, standings
 from sftlab.plan.benchmark_checks import Benchmarks
 from sftlab.plan.contents import Contents, resolved_template
 from sftlab.plan.devices import default_precision
 from sftlab.plan.engines import engine_identity
+from sftlab.plan.lora_targets import require_targets
 from sftlab.plan.selection import select_examples
 from sftlab.store import Store
 from sftlab.study.cells import BaseCell, Cells, MeasureCell, RunCell, ScoreCell
@@ -18,18 +20,29 @@ from sftlab.study.measures import MEASURES
 from sftlab.study.run import RunSpec
 from sftlab.study.versions import SCORE_VERSION, TRAIN_VERSION
 
-DRAWS_NOTE = "draws"
+DRAWS_NOTE = "drawn"
 UNREAD_EXAMPLE_BYTES = 1000
 
 
 @dataclass(frozen=True)
+class DrawnBytes:
+    """UTF-8 bytes of a run's training examples, and of those held out of its datasets."""
+
+    train: int
+    held_out: int
+
+
+@dataclass(frozen=True)
 class Resolved:
-    """A study with the identities of its cells, and what could not be pinned (then identities are provisional)."""
+    """A study with the identities of its cells, and what could not be pinned (then identities are provisional).
+
+    `drawn` is by the identity of a run.
+    """
 
     study: Study
     cells: Cells
     dataset_digests: dict[str, str]
-    train_bytes: dict[str, int]
+    drawn: dict[str, DrawnBytes]
     benchmarks: tuple[tuple[BenchmarkRef, str], ...]
     provisional: tuple[str, ...]
 
@@ -46,12 +59,11 @@ def resolve(study: Study, store: Store) -> Resolved:
     benchmarks = tuple((ref, known.digest(ref)) for ref in study.evaluation.benchmarks)
     known.remember()
     keeps_best = study.checkpoints == "best"
-    runs = tuple(
-        _run_cell(spec, bases[spec.base], datasets, keeps_best=keeps_best)
-        for spec in expand(study, default_precision=default_precision())
-    )
+    specs = expand(study, default_precision=default_precision())
+    require_targets(specs, study.bases)
+    runs = tuple(_run_cell(spec, bases[spec.base], datasets, keeps_best=keeps_best) for spec in specs)
     sizes = _Sizes(study, store, datasets, contents.unpinned)
-    train_bytes = {cell.identity: sizes.bytes_of(cell.spec) for cell in runs}
+    drawn = {cell.identity: sizes.bytes_of(cell.spec) for cell in runs}
     sizes.remember()
     cells = Cells(
         study=study.study,
@@ -61,7 +73,7 @@ def resolve(study: Study, store: Store) -> Resolved:
         measures=tuple(_measure_cells(study, bases, runs, datasets)),
     )
     contents.remember()
-    return settled(Resolved(study, cells, datasets, train_bytes, benchmarks, tuple(contents.provisional)), store)
+    return settled(Resolved(study, cells, datasets, drawn, benchmarks, tuple(contents.provisional)), store)
 
 
 def settled(resolved: Resolved, store: Store) -> Resolved:
@@ -175,7 +187,7 @@ def _measure_cells(
 
 
 class _Sizes:
-    """Bytes of training text of each run: found by drawing the examples once, then remembered in the store."""
+    """Bytes of text of each run: found by drawing the examples once, then remembered in the store."""
 
     def __init__(self, study: Study, store: Store, datasets: dict[str, str], unread: set[str]) -> None:
         self._unread = unread
@@ -185,13 +197,16 @@ class _Sizes:
         self._known = dict(store.read_note(DRAWS_NOTE) or {})
         self._changed = False
 
-    def bytes_of(self, spec: RunSpec) -> int:
-        """UTF-8 bytes of the run's training examples; a guess where the hub's data cannot be read now.
+    def bytes_of(self, spec: RunSpec) -> DrawnBytes:
+        """UTF-8 bytes of the run's examples; a guess where the hub's data cannot be read now.
+
+        A share that is held out is then taken of as many examples as are drawn, for want of the dataset's size.
 
         Raises DataError when there are fewer examples than the run asks for.
         """
         if any(self._datasets[part.dataset] in self._unread for part in spec.parts):
-            return spec.samples * UNREAD_EXAMPLE_BYTES
+            held_out = spec.validation * (spec.samples if spec.validation < 1 else len(spec.parts))
+            return DrawnBytes(spec.samples * UNREAD_EXAMPLE_BYTES, round(held_out * UNREAD_EXAMPLE_BYTES))
         parts = [(self._datasets[part.dataset], part.weight) for part in spec.parts]
         short = [self._study.datasets[part.dataset].short for part in spec.parts]
         key = digest([parts, short, spec.samples, spec.validation, spec.seeds.sample])
@@ -204,11 +219,11 @@ class _Sizes:
                 validation=spec.validation,
                 seed=spec.seeds.sample,
             )
-            self._known[key] = sum(example.num_bytes for example in selected.train)
+            groups = (selected.train, selected.held_out)
+            self._known[key] = [sum(example.num_bytes for example in group) for group in groups]
             self._changed = True
-        size = self._known[key]
-        assert isinstance(size, int)
-        return size
+        train, held_out = cast("list[int]", self._known[key])
+        return DrawnBytes(train, held_out)
 
     def remember(self) -> None:
         """Write what was found to the store."""

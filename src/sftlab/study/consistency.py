@@ -156,14 +156,6 @@ def _run_blocks(study: Study) -> Iterator[Inconsistency]:
             for place, got in enumerate(getattr(block, field)):
                 if got not in legal:
                     yield _unknown(("runs", index, field, place), field, got, legal)
-        for name in block.method:
-            method = study.methods.get(name)
-            for what, listed in (("learning rate", "learning_rate"), ("batch size", "batch_size")):
-                if method is not None and len(getattr(method, listed)) != 1:
-                    sentence = (
-                        f"a run in `runs` has one {what}, and methods.{name} lists {len(getattr(method, listed))}"
-                    )
-                    yield Inconsistency(("methods", name, listed), sentence)
 
 
 def _measures(study: Study) -> Iterator[Inconsistency]:

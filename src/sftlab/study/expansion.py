@@ -101,9 +101,14 @@ def _factors(study: Study) -> Iterator[_Factors]:
         for name, method in study.methods.items():
             if method.adapter == "none" and triple in copies:
                 continue
-            for rate, size in product(method.learning_rate, method.batch_size):
-                one = method.model_copy(update={"learning_rate": (rate,), "batch_size": (size,)})
+            for one in _candidates(method):
                 yield _Factors(seeds, samples, schedule, length, name, one, study.evaluation.score_epochs)
+
+
+def _candidates(method: Method) -> Iterator[Method]:
+    """The method with each of its learning rates and batch sizes."""
+    for rate, size in product(method.learning_rate, method.batch_size):
+        yield method.model_copy(update={"learning_rate": (rate,), "batch_size": (size,)})
 
 
 def _lengths(study: Study) -> tuple[Length, ...]:
@@ -117,11 +122,12 @@ def _of_block(
 ) -> Iterator[RunSpec]:
     bases = {base.name: base for base in study.bases}
     datasets = [member for name in block.dataset for member in study.data_names[name]]
-    levels = product(block.seed, block.samples, block.schedule, block.epochs, block.method)
-    for seed, samples, schedule, epochs, name in levels:
+    methods = [(name, one) for name in block.method for one in _candidates(study.methods[name])]
+    levels = product(block.seed, block.samples, block.schedule, block.epochs, methods)
+    for seed, samples, schedule, epochs, (name, method) in levels:
         seeds = RunSeeds(sample=seed, order=seed, init=seed)
         scored = block.score_epochs or study.evaluation.score_epochs
-        factors = _Factors(seeds, samples, schedule, Length(epochs=epochs), name, study.methods[name], scored)
+        factors = _Factors(seeds, samples, schedule, Length(epochs=epochs), name, method, scored)
         for base, dataset in product(block.base, datasets):
             yield _run(study, bases[base], (dataset, sources[dataset]), factors, precision)
 

@@ -1,5 +1,6 @@
 """What methods that train a low-rank adapter declare."""
 
+import re
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -20,3 +21,13 @@ class LowRank(MethodParameters):
     )
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+
+
+def is_target(module: str, target: str) -> bool:
+    """Whether a target means a module: by the end of its name, or as a pattern for the whole name."""
+    if module == target or module.endswith(f".{target}"):
+        return True
+    try:
+        return re.fullmatch(target, module) is not None
+    except re.error:
+        return False
