@@ -91,6 +91,16 @@ def test_system_turn_comes_first():
     assert text == "be brief\n###Question: who?\n###Answer: a cat</s>"
 
 
+@pytest.mark.parametrize(("template", "tokenizer"), [("question_answer", PLAIN), ("chat", CHAT)])
+def test_a_system_prompt_stands_where_training_has_it(template, tokenizer):
+    resolved = resolve_template(template, tokenizer)
+    example = Example((Turn("system", "be brief"), *ONE.turns), 0)
+    trained = _text(render_example(example, resolved, loss_on="response"))
+    asked = _text(render_prompt("who?", resolved, system="be brief"))
+    assert "be brief" in asked
+    assert trained.startswith(f"{asked}a cat")
+
+
 @pytest.mark.parametrize("tokenizer", [PLAIN, CHAT])
 def test_plain_text_gets_no_template(tokenizer):
     example = Example((Turn("assistant", "once upon a time"),), 0)

@@ -47,3 +47,27 @@ def test_chat_template_that_a_base_lacks_is_refused_at_planning(tmp_path: Path, 
         chat = study.model_copy(update={"evaluation": study.evaluation.model_copy(update={"template": "chat"})})
     with pytest.raises(ModelError, match="the base llama-facts has no chat template"):
         resolve(chat, Store(tmp_path / "store"))
+
+
+def asked(study: Study, **fields: object) -> Study:
+    return study.model_copy(update={"evaluation": study.evaluation.model_copy(update=fields)})
+
+
+def test_bases_are_asked_once_more_in_their_own_form_beside_the_form_of_all(tmp_path: Path) -> None:
+    study, store = small_study(tmp_path), Store(tmp_path / "store")
+    plain = resolve(study, store).cells.scores
+    own = resolve(asked(study, base_template="alpaca"), store).cells.scores
+    assert [score.identity for score in own if not score.base_condition] == [score.identity for score in plain]
+    more = [score for score in own if score.base_condition]
+    of_base = [score for score in plain if score.run is None]
+    assert [score.benchmark.name for score in more] == [f"{score.benchmark.name}@base" for score in of_base]
+    assert all((score.run, score.epoch) == (None, 0) for score in more)
+    assert not {score.identity for score in more} & {score.identity for score in plain}
+    assert [score.benchmark_digest for score in more] == [score.benchmark_digest for score in of_base]
+
+
+def test_a_system_prompt_is_part_of_every_score_and_of_nothing_else(tmp_path: Path) -> None:
+    study, store = small_study(tmp_path), Store(tmp_path / "store")
+    cells, said = resolve(study, store).cells, resolve(asked(study, system_prompt="Be brief."), store).cells
+    assert not {score.identity for score in cells.scores} & {score.identity for score in said.scores}
+    assert [run.identity for run in cells.runs] == [run.identity for run in said.runs]

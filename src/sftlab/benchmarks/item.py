@@ -77,6 +77,7 @@ class Benchmark:
     `likelihood`: with choices, accuracy among them (plain and per byte) and bits per byte of the gold one; without,
     bits per byte of the (first) gold answer. `generative`: `read` judges the greedy answer, cut at the first stop.
     `delimiter` is what every continuation starts with; `skipped` counts rows without a question or an answer.
+    `system_prompt` is what the system says first, where a study gives one a place in its template.
     `judge` names how a judge is asked about the answers, for the scorer of that name.
     `choice_metrics` stands in for accuracy where right choices are several; `metric` is the first of generated answers.
     """
@@ -92,4 +93,5 @@ class Benchmark:
     skipped: int = 0
     choice_metrics: ChoiceMetrics | None = None
     metric: str = EXACT_MATCH
+    system_prompt: str | None = None
     judge: str | None = None

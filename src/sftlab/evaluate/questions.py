@@ -80,7 +80,7 @@ def questions(
 
 
 def _content_digest(benchmark: Benchmark) -> str:
-    content = hashlib.sha256(repr((benchmark.scorers, benchmark.delimiter)).encode())
+    content = hashlib.sha256(repr((benchmark.scorers, benchmark.delimiter, benchmark.system_prompt)).encode())
     for item in benchmark.items:
         content.update(repr(item).encode())
     return content.hexdigest()
@@ -90,15 +90,16 @@ def _encoded(
     base: TokenizedModel, benchmark: Benchmark, template: ResolvedTemplate | Literal["plain"]
 ) -> tuple[Question, ...]:
     items = benchmark.items
+    writes = not {"generative", "judge"}.isdisjoint(benchmark.scorers)
     answers = [(item.choices or item.gold[:1]) if "likelihood" in benchmark.scorers else () for item in items]
     pairs = [(item.context, answer) for item, texts in zip(items, answers, strict=True) for answer in texts]
-    requests = iter(_requests(base, pairs, benchmark.delimiter, template))
+    requests = iter(_requests(base, pairs, benchmark, template))
     return tuple(
         Question(
             item,
             tuple(next(requests) for _ in texts),
             tuple(text.removeprefix(benchmark.delimiter) for text in texts),
-            _prompt(base, item.context, template) if "generative" in benchmark.scorers else np.empty(0, np.int32),
+            _prompt(base, item.context, benchmark, template) if writes else np.empty(0, np.int32),
         )
         for item, texts in zip(items, answers, strict=True)
     )
@@ -107,25 +108,27 @@ def _encoded(
 def _requests(
     base: TokenizedModel,
     pairs: Sequence[tuple[str, str]],
-    delimiter: str,
+    benchmark: Benchmark,
     template: ResolvedTemplate | Literal["plain"],
 ) -> list[Request]:
     if template == "plain":
         return encode_pairs(base, pairs)
     requests = []
     for context, continuation in pairs:
-        parted = encode_continuation(
-            base.base_tokenizer, render_prompt(context, template), continuation.removeprefix(delimiter)
-        )
+        prompt = render_prompt(context, template, system=benchmark.system_prompt)
+        parted = encode_continuation(base.base_tokenizer, prompt, continuation.removeprefix(benchmark.delimiter))
         requests.append(
             Request(np.array(parted.prompt_ids, dtype=np.int32), np.array(parted.continuation_ids, dtype=np.int32))
         )
     return requests
 
 
-def _prompt(base: TokenizedModel, context: str, template: ResolvedTemplate | Literal["plain"]) -> Ids:
+def _prompt(
+    base: TokenizedModel, context: str, benchmark: Benchmark, template: ResolvedTemplate | Literal["plain"]
+) -> Ids:
     if template == "plain":
         ids = base.base_tokenizer.encode_text(context)
     else:
-        ids = encode_prompt(base.base_tokenizer, render_prompt(context, template))
+        prompt = render_prompt(context, template, system=benchmark.system_prompt)
+        ids = encode_prompt(base.base_tokenizer, prompt)
     return np.array(ids or [prefix_id(base)], dtype=np.int32)

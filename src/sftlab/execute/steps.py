@@ -3,10 +3,12 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
+from sftlab.evaluate.judging.session import Desk
 from sftlab.evaluate.scoring import score_with
 from sftlab.execute.engines import engine_at
 from sftlab.execute.kept_checkpoints import note_unsorted
@@ -72,11 +74,12 @@ def score(place: Workplace, job: Job, task: Task) -> Record:
     precision = job.run.spec.precision if job.run else study.precision or default_precision()
     benchmark = _benchmark(place, cell)
     engine = engine_at(place, job, cell.epoch, precision)
-    asked_as = study.template if study.evaluation.template == "same" else study.evaluation.template
+    asked_as = study.base_template if cell.base_condition else study.asked_template
     scored = score_with(
         engine,
         benchmark,
         template=asked_as if asked_as == "plain" else resolved_template(asked_as, job.base.base),
+        desk=_desk(place),
         on_progress=lambda share: place.moved(share, 0),
     )
     facts = {"checkpoint": cell.checkpoint, "benchmark": benchmark.name, "benchmark_digest": cell.benchmark_digest}
@@ -115,15 +118,23 @@ def measure(place: Workplace, job: Job, task: Task) -> Record:
 STEPS: Mapping[Kind, Callable[[Workplace, Job, Task], Record]] = {"train": train, "score": score, "measure": measure}
 
 
+def _desk(place: Workplace) -> Desk | None:
+    """Where this study's judge is asked, if it has one."""
+    study = place.setup.resolved.study
+    judge = study.evaluation.judge
+    return None if judge is None else Desk(judge, place.store.judge_folder, study.study)
+
+
 def _benchmark(place: Workplace, cell: ScoreCell) -> Benchmark:
     evaluation = place.setup.resolved.study.evaluation
     limit = cell.benchmark.items or evaluation.items
-    return load_benchmark(
+    benchmark = load_benchmark(
         cell.benchmark,
         folder=Path.cwd(),
         benchmarks_dir=Path(evaluation.benchmarks_dir) if evaluation.benchmarks_dir else None,
         items=None if limit == "all" else limit,
     )
+    return replace(benchmark, system_prompt=evaluation.system_prompt)
 
 
 def _provenance(place: Workplace, start: float) -> dict[str, object]:

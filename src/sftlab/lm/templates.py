@@ -243,14 +243,21 @@ def render_example(
     return tuple(segments)
 
 
-def render_prompt(context: str, template: ResolvedTemplate | Literal["plain"]) -> tuple[Segment, ...]:
+def render_prompt(
+    context: str, template: ResolvedTemplate | Literal["plain"], *, system: str | None = None
+) -> tuple[Segment, ...]:
     """Exactly what training puts in front of the response to `context`; `plain` is the context itself.
 
+    `system` is what the system says first, which `plain` has no place for.
     White space at its end is kept: `encoding.encode_prompt` and `encoding.encode_continuation` give it to the
     response's first token where the tokenizer does so in training.
     """
     if template == "plain":
         return (Segment(context),)
-    pieces = template.pieces(ONE_TURN)
-    place = next(number for number, piece in enumerate(pieces) if piece.turn == 1)
-    return tuple(Segment(piece.filled(context), trusted=piece.turn is None) for piece in pieces[:place])
+    said = (context,) if system is None else (system, context)
+    pieces = template.pieces(ONE_TURN if system is None else ("system", *ONE_TURN))
+    place = next(number for number, piece in enumerate(pieces) if piece.turn == len(said))
+    return tuple(
+        Segment(piece.filled("" if piece.turn is None else said[piece.turn]), trusted=piece.turn is None)
+        for piece in pieces[:place]
+    )

@@ -9,6 +9,7 @@ from sftlab.plan.benchmark_checks import Benchmarks
 from sftlab.plan.contents import Contents, resolved_template
 from sftlab.plan.devices import default_precision
 from sftlab.plan.engines import engine_identity
+from sftlab.plan.judges import judge_identity
 from sftlab.plan.lora_targets import require_targets
 from sftlab.plan.selection import select_examples
 from sftlab.store import Store
@@ -44,6 +45,7 @@ class Resolved:
     dataset_digests: dict[str, str]
     drawn: dict[str, DrawnBytes]
     benchmarks: tuple[tuple[BenchmarkRef, str], ...]
+    base_benchmarks: tuple[tuple[BenchmarkRef, str], ...]
     provisional: tuple[str, ...]
 
 
@@ -57,6 +59,7 @@ def resolve(study: Study, store: Store) -> Resolved:
     datasets = {name: contents.dataset(ref) for name, ref in study.datasets.items()}
     known = Benchmarks(study, store, contents)
     benchmarks = tuple((ref, known.digest(ref)) for ref in study.evaluation.benchmarks)
+    base_benchmarks = tuple((ref, known.digest(ref)) for ref in _in_base_condition(study))
     known.remember()
     keeps_best = study.checkpoints == "best"
     specs = expand(study, default_precision=default_precision())
@@ -73,7 +76,16 @@ def resolve(study: Study, store: Store) -> Resolved:
         measures=tuple(_measure_cells(study, bases, runs, datasets)),
     )
     contents.remember()
-    return settled(Resolved(study, cells, datasets, drawn, benchmarks, tuple(contents.provisional)), store)
+    provisional = tuple(contents.provisional)
+    resolved = Resolved(study, cells, datasets, drawn, benchmarks, base_benchmarks, provisional)
+    return settled(resolved, store)
+
+
+def _in_base_condition(study: Study) -> Iterator[BenchmarkRef]:
+    """The benchmarks as the bases are asked them once more, where the study says how."""
+    evaluation = study.evaluation
+    if evaluation.base_template is not None or evaluation.base_shots is not None:
+        yield from (ref.in_base_condition(evaluation.base_shots) for ref in evaluation.benchmarks)
 
 
 def settled(resolved: Resolved, store: Store) -> Resolved:
@@ -126,11 +138,14 @@ class _Model:
 def _score_cells(resolved: Resolved, models: list[_Model]) -> Iterator[ScoreCell]:
     study, bases = resolved.study, {base.base.name: base for base in resolved.cells.bases}
     precision = study.precision or default_precision()
-    asked_as = study.template if study.evaluation.template == "same" else study.evaluation.template
+    system = study.evaluation.system_prompt
     engine = engine_identity(study.evaluation.engine, precision)
 
-    def score(base: BaseCell, model: _Model | None, benchmark: tuple[BenchmarkRef, str]) -> ScoreCell:
+    def score(
+        base: BaseCell, model: _Model | None, benchmark: tuple[BenchmarkRef, str], *, base_condition: bool = False
+    ) -> ScoreCell:
         epoch = 0 if model is None else model.epoch
+        asked_as = study.base_template if base_condition else study.asked_template
         identity = digest(
             {
                 "step": "score",
@@ -141,7 +156,9 @@ def _score_cells(resolved: Resolved, models: list[_Model]) -> Iterator[ScoreCell
                 "precision": precision,
                 "benchmark": benchmark[1],
                 "template": asked_as if asked_as == "plain" else resolved_template(asked_as, base.base),
+                **({} if system is None else {"system_prompt": system}),
                 **engine,
+                **judge_identity(study.evaluation, benchmark[0]),
             }
         )
         return ScoreCell(
@@ -153,10 +170,12 @@ def _score_cells(resolved: Resolved, models: list[_Model]) -> Iterator[ScoreCell
             benchmark=benchmark[0],
             benchmark_digest=benchmark[1],
             waits=model is not None and model.waits,
+            base_condition=base_condition,
         )
 
     for base in bases.values():
         yield from (score(base, None, benchmark) for benchmark in resolved.benchmarks)
+        yield from (score(base, None, benchmark, base_condition=True) for benchmark in resolved.base_benchmarks)
     for model in models:
         yield from (score(bases[model.run.spec.base], model, benchmark) for benchmark in resolved.benchmarks)
 

@@ -52,7 +52,9 @@ class RunCell:
 class ScoreCell:
     """One checkpoint on one benchmark; `run` is None and `epoch` 0 for the base itself.
 
-    While it `waits`, which run or epoch will be scored is not known yet: it stands for the one that will be.
+    With `base_condition` it is the base asked in the form that suits it, under a benchmark name of its own, beside its
+    score in the form of all models. While it `waits`, which run or epoch will be scored is not known yet: it stands for
+    the one that will be.
     """
 
     identity: str
@@ -63,6 +65,7 @@ class ScoreCell:
     benchmark: BenchmarkRef
     benchmark_digest: str
     waits: bool = False
+    base_condition: bool = False
 
 
 @dataclass(frozen=True)

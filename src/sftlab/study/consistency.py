@@ -174,6 +174,13 @@ def _precision(study: Study) -> Iterator[Inconsistency]:
 
 
 def _evaluation(study: Study) -> Iterator[Inconsistency]:
+    if study.evaluation.system_prompt is not None:
+        for field in ("template", "base_template"):
+            if getattr(study.evaluation, field) == "plain":
+                yield Inconsistency(
+                    ("evaluation", field),
+                    f"`{field}: plain` has no place for `system_prompt`: choose another template, or none",
+                )
     for index, benchmark in enumerate(study.evaluation.benchmarks):
         if benchmark.subjects is not None and (benchmark.data is not None or benchmark.file is not None):
             yield Inconsistency(

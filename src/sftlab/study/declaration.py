@@ -201,6 +201,17 @@ class BenchmarkRef(Frozen):
             raise ValueError("`stops` and `shots_from` are for task files, not for `data`")
         return self
 
+    def in_base_condition(self, shots: int | None) -> "BenchmarkRef":
+        """The same benchmark under a name of its own, with the bases' own number of shots where one is given."""
+        known = self.file is None and self.data is None
+        changes: dict[str, object] = {
+            "name": f"{self.name}@base",
+            **({"task": self.task or self.name} if known else {}),
+        }
+        if shots is not None and self.data is None:
+            changes["shots"] = shots
+        return self.model_copy(update=changes)
+
 
 class Evaluation(Frozen):
     """What every checkpoint and every base is scored on, and how it is asked."""
@@ -209,6 +220,13 @@ class Evaluation(Frozen):
     benchmarks_dir: str | None = None
     score_epochs: ScoredEpochs = "last"
     template: Literal["same", "plain"] | Template = "same"
+    base_template: Literal["plain"] | Template | None = Field(
+        default=None, description="the bases asked once more, in the form that suits them: scores of `BENCHMARK@base`"
+    )
+    base_shots: int | None = Field(default=None, ge=0, description="shots of the bases' own form")
+    system_prompt: str | None = Field(
+        default=None, min_length=1, description="what the system says first, to every model"
+    )
     engine: EngineChoice = BUILT_IN
     judge: Judge | None = None
     items: Literal["all"] | Count = "all"
@@ -302,6 +320,16 @@ class Study(Frozen):
                 members = tuple(f"{name}-{left_out}" for left_out in self.datasets)
                 names |= {name: members, **{member: (member,) for member in members}}
         return names
+
+    @property
+    def asked_template(self) -> Literal["plain"] | Template:
+        """The template that every model is asked in: that of training unless `evaluation.template` says otherwise."""
+        return self.template if self.evaluation.template == "same" else self.evaluation.template
+
+    @property
+    def base_template(self) -> Literal["plain"] | Template:
+        """The template that bases are asked in once more, where the study asks for their own best condition."""
+        return self.asked_template if self.evaluation.base_template is None else self.evaluation.base_template
 
     @property
     def seed_triples(self) -> tuple[tuple[int, int, int], ...]:
