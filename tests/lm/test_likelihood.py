@@ -77,7 +77,7 @@ def test_log_likelihoods_equal_their_definition_whatever_the_batches(base, max_b
 
 def test_prompts_are_shared_in_the_models_tested(base):
     # Otherwise the comparison with the definition would say nothing of shared prompts.
-    assert likelihood._shares_prompts(base)
+    assert likelihood.row_layout(base) != "apart"
 
 
 def test_order_of_requests_does_not_matter(base):
@@ -236,3 +236,19 @@ def test_log_likelihoods_equal_lm_evaluation_harness(base, harness_model):
     ours = continuation_log_likelihoods(base, encode_pairs(base, pairs), max_batch_tokens=400)
     np.testing.assert_allclose(ours.log_likelihood, [one[0] for one in theirs], rtol=1e-5, atol=1e-4)
     assert ours.is_greedy.tolist() == [one[1] for one in theirs]
+
+
+LAYOUTS = ("sequence", "rows", "apart")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_of_rows_gives_the_definition(base, layout, monkeypatch):
+    monkeypatch.setitem(likelihood._LAYOUTS, base, layout)
+    requests = few_shot_requests(base.model.config.vocab_size)
+    found = continuation_log_likelihoods(base, requests, max_batch_tokens=400)
+    expected = [by_definition(base.model, request)[0] for request in requests]
+    np.testing.assert_allclose(found.log_likelihood, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_lie_one_behind_another_on_a_processor(base):
+    assert likelihood.row_layout(base) == "sequence"

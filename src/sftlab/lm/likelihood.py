@@ -5,8 +5,9 @@ they share, L = labels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sftlab.lm.attention_windows import tells_windows
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.memory import Shortage, run_within_memory
 from sftlab.lm.request_tree import (
@@ -30,6 +32,7 @@ from sftlab.lm.request_tree import (
 )
 from sftlab.lm.token_loss import CHUNK_LOGITS, has_plain_head
 from sftlab.lm.tokenizer import Segment, TokenizedModel
+from sftlab.lm.tree_attention import TreeLayout, attending_as_tree
 
 __all__ = ["LogLikelihoods", "Request", "continuation_log_likelihoods", "encode_pair", "encode_pairs"]
 
@@ -100,7 +103,8 @@ def continuation_log_likelihoods(
     Every request must fit the model's context (`Request.num_inputs`).
     """
     scoring = _Scoring(base, len(requests))
-    batches = row_batches(requests, max_tokens=max_batch_tokens, shares=_shares_prompts(base))
+    layout = row_layout(base)
+    batches = row_batches(requests, max_tokens=max_batch_tokens, shares=layout != "apart", padded=layout != "sequence")
 
     def run(batch: RowBatch) -> None:
         scoring.run(batch)
@@ -137,13 +141,14 @@ class _Scoring:
     def run(self, batch: RowBatch) -> None:
         """Compute one batch and add what it says; on failure nothing is added."""
         tokens = [row_tokens(row, len(batch.prefix_ids)) for row in batch.rows]
-        width = max(len(one.ids) for one in tokens)
-        predicted_from = np.concatenate([row * width + one.predicted_from for row, one in enumerate(tokens)])
+        starts = _starts(tokens, padded=batch.padded)
+        predicted_from = np.concatenate([start + one.predicted_from for start, one in zip(starts, tokens, strict=True)])
         labels = np.concatenate([one.labels for one in tokens])
         requests = np.concatenate([one.requests for one in tokens])
-        inputs = _inputs(self._base, batch, tokens, width)
+        inputs = (_inputs if batch.padded else _sequence_inputs)(self._base, batch, tokens)
         inputs["past_key_values"] = self._prefix_cache(batch.prefix_ids)
-        log_probability_L, greedy_L = self._log_probabilities(inputs, predicted_from, labels)
+        with nullcontext() if batch.padded else attending_as_tree(self._base.model):
+            log_probability_L, greedy_L = self._log_probabilities(inputs, predicted_from, labels)
         np.add.at(self.log_likelihood_N, requests, log_probability_L)
         np.logical_and.at(self.is_greedy_N, requests, greedy_L)
         self.num_done += sum(len(row.branches) for row in batch.rows)
@@ -180,11 +185,30 @@ def _judged(logits: Tensor, label_L: Tensor) -> tuple[NDArray[np.float64], NDArr
     return chosen.double().cpu().numpy(), (logits.argmax(1) == label_L).cpu().numpy()
 
 
-def _inputs(base: LoadedBase, batch: RowBatch, tokens: Sequence[RowTokens], width: int) -> dict[str, Any]:
+def _starts(tokens: Sequence[RowTokens], *, padded: bool) -> NDArray[np.int64]:
+    """Place of every row's first token among the tokens of the pass."""
+    lengths = np.array([len(one.ids) for one in tokens], dtype=np.int64)
+    return np.arange(len(tokens)) * lengths.max() if padded else np.cumsum(lengths) - lengths
+
+
+def _sequence_inputs(base: LoadedBase, batch: RowBatch, tokens: Sequence[RowTokens]) -> dict[str, Any]:
+    """Arguments of the forward pass over rows one behind another."""
+    ids = np.concatenate([one.ids for one in tokens]).astype(np.int64)
+    positions = np.concatenate([one.positions for one in tokens])
+    return {
+        "input_ids": torch.from_numpy(ids)[None].to(base.device),
+        "position_ids": torch.from_numpy(positions)[None].to(base.device),
+        "tree": TreeLayout([(one.positions, attends(one)) for one in tokens], num_prefix=len(batch.prefix_ids)),
+        "use_cache": False,
+    }
+
+
+def _inputs(base: LoadedBase, batch: RowBatch, tokens: Sequence[RowTokens]) -> dict[str, Any]:
     """Arguments of the forward pass; positions and mask only where branches must be kept apart.
 
     Otherwise causal attention alone is right: no token sees the padding to the right of it.
     """
+    width = max(len(one.ids) for one in tokens)
     ids = np.full((len(tokens), width), base.pad_id, dtype=np.int64)
     for row, one in enumerate(tokens):
         ids[row, : len(one.ids)] = one.ids
@@ -215,22 +239,40 @@ def _prefix_cache(base: LoadedBase, prefix_ids: Ids) -> Any:  # noqa: ANN401 - a
         return lent_cache(base.model.base_model(input_ids=ids[None], use_cache=True).past_key_values)
 
 
-_SHARES: "WeakKeyDictionary[LoadedBase, bool]" = WeakKeyDictionary()
+RowLayout = Literal["sequence", "rows", "apart"]
+"""Rows one behind another, rows below each other, or every continuation as a row of its own."""
+
+_LAYOUTS: "WeakKeyDictionary[LoadedBase, RowLayout]" = WeakKeyDictionary()
 
 
-def _shares_prompts(base: LoadedBase) -> bool:
-    """Whether branches and lent prefixes give what separate rows give; found by trying, once for each base.
+def row_layout(base: LoadedBase) -> RowLayout:
+    """How rows are computed: branches and lent prefixes must give what separate rows give, found by trying, once a base.
 
-    False for models whose attention is not of all tokens to all (sliding windows, recurrent states) or that take
-    positions from the place in the row.
+    `apart` for models whose attention cannot be told what is seen (recurrent states) or that take positions from the
+    place in the row. On GPUs rows lie below each other, for the attention of a sequence takes row by row.
     """
-    if base not in _SHARES:
+    if base not in _LAYOUTS:
+        on_cpu = base.device.type == "cpu"
         with torch.inference_mode():
-            _SHARES[base] = _shares_in_trial(base)
-    return _SHARES[base]
+            if on_cpu and _tells_windows(base) and _agrees(base, padded=False):
+                _LAYOUTS[base] = "sequence"
+            else:
+                _LAYOUTS[base] = "rows" if _agrees(base, padded=True) else "apart"
+    return _LAYOUTS[base]
 
 
-def _shares_in_trial(base: LoadedBase) -> bool:
+_TRIAL_ERRORS = (AssertionError, AttributeError, TypeError, ValueError, RuntimeError, IndexError)
+
+
+def _tells_windows(base: LoadedBase) -> bool:
+    try:
+        return tells_windows(base.model)
+    except _TRIAL_ERRORS:
+        return False
+
+
+def _agrees(base: LoadedBase, *, padded: bool) -> bool:
+    """Whether two branches after a lent prefix give the hidden states that each gives alone."""
     context = np.arange(6, dtype=np.int32)
     branches = [np.array(ids, dtype=np.int32) for ids in ([1, 2, 3], [4, 5, 4, 3])]
     prefix = context[:3]
@@ -240,9 +282,10 @@ def _shares_in_trial(base: LoadedBase) -> bool:
             return False
         row = Row(context, tuple(Branch(number, ids) for number, ids in enumerate(branches)))
         tokens = row_tokens(row, len(prefix))
-        inputs = _inputs(base, RowBatch(prefix, (row,)), [tokens], len(tokens.ids))
+        inputs = (_inputs if padded else _sequence_inputs)(base, RowBatch(prefix, (row,), padded), [tokens])
         with base.computing():
-            together = base.model.base_model(**inputs, past_key_values=cache).last_hidden_state[0]
+            with nullcontext() if padded else attending_as_tree(base.model):
+                together = base.model.base_model(**inputs, past_key_values=cache).last_hidden_state[0]
             for number, branch in enumerate(branches, start=1):
                 ids = torch.from_numpy(np.concatenate([context, branch[:-1]]).astype(np.int64)).to(base.device)
                 apart = base.model.base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0, len(prefix) :]
@@ -250,6 +293,6 @@ def _shares_in_trial(base: LoadedBase) -> bool:
                 tolerance = 1e-4 if apart.dtype == torch.float32 and base.precision.compute == "float32" else 0.05
                 if float((together[own] - apart).abs().max()) > tolerance * float(apart.abs().max()):
                     return False
-    except (AttributeError, TypeError, ValueError, RuntimeError, IndexError):
+    except _TRIAL_ERRORS:
         return False
     return True

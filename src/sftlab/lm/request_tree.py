@@ -68,12 +68,14 @@ class RowBatch:
 
     prefix_ids: Ids
     rows: tuple[Row, ...]
+    padded: bool = True
 
     @property
     def num_tokens(self) -> int:
-        """Padded tokens, and the share of what is read from the prefix."""
-        longest = max(row.length for row in self.rows) - len(self.prefix_ids)
-        return len(self.rows) * (longest + len(self.prefix_ids) // CACHED_COST)
+        """Tokens, with padding where rows lie below each other, and the share of what is read from the prefix."""
+        share = len(self.prefix_ids) // CACHED_COST
+        lengths = [row.length - len(self.prefix_ids) + share for row in self.rows]
+        return len(self.rows) * max(lengths) if self.padded else sum(lengths)
 
     def halves(self) -> tuple[Self, ...]:
         """The same rows in two batches, or the branches of the only row, where these are at least a quarter of it."""
@@ -86,7 +88,7 @@ class RowBatch:
             parts = (Row(row.context_ids, row.branches[:middle]),), (Row(row.context_ids, row.branches[middle:]),)
             if middle == 0 or max(part[0].length for part in parts) > 3 * row.length // 4:
                 return ()
-        return tuple(type(self)(self.prefix_ids, part) for part in parts)
+        return tuple(type(self)(self.prefix_ids, part, self.padded) for part in parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +131,11 @@ def attends(tokens: RowTokens) -> NDArray[np.bool_]:
     return visible
 
 
-def row_batches(requests: Sequence[Request], *, max_tokens: int, shares: bool) -> list[RowBatch]:
+def row_batches(requests: Sequence[Request], *, max_tokens: int, shares: bool, padded: bool = True) -> list[RowBatch]:
     """Batches of at most `max_tokens` (or of one row) that answer all requests, longest rows first.
 
-    Without `shares` every row has at most one branch that is read and no batch has a prefix.
+    Without `shares` every row has at most one branch that is read and no batch has a prefix. Rows that are not `padded`
+    lie one behind another.
     """
     rows = [row for row in _rows(requests) for row in ([row] if shares else _apart(row))]
     alone: list[Row] = []
@@ -143,7 +146,7 @@ def row_batches(requests: Sequence[Request], *, max_tokens: int, shares: bool) -
         else:
             alone.extend(group)
     groups.append((np.empty(0, dtype=np.int32), alone if shares else rows))
-    batches = [list(_filled(prefix, group, max_tokens)) for prefix, group in groups]
+    batches = [list(_filled(prefix, group, max_tokens, padded=padded)) for prefix, group in groups]
     # Batches of one prefix stay together: it is computed when the first of them comes.
     return [batch for group in sorted(batches, key=_longest, reverse=True) for batch in group]
 
@@ -196,14 +199,20 @@ def num_common(one: Ids, other: Ids) -> int:
     return int(different[0]) if len(different) else length
 
 
-def _filled(prefix_ids: Ids, rows: Sequence[Row], max_tokens: int) -> Iterator[RowBatch]:
-    longest_first = sorted(rows, key=lambda row: row.length, reverse=True)
-    start = 0
-    while start < len(longest_first):
-        row_cost = longest_first[start].length - len(prefix_ids) + len(prefix_ids) // CACHED_COST
-        size = max(1, max_tokens // row_cost)
-        yield RowBatch(prefix_ids, tuple(longest_first[start : start + size]))
-        start += size
+def _filled(prefix_ids: Ids, rows: Sequence[Row], max_tokens: int, *, padded: bool) -> Iterator[RowBatch]:
+    batch: list[Row] = []
+    tokens = 0
+    share = len(prefix_ids) // CACHED_COST - len(prefix_ids)
+    for row in sorted(rows, key=lambda row: row.length, reverse=True):
+        cost = (batch[0] if batch and padded else row).length + share
+        if batch and tokens + cost > max_tokens:
+            yield RowBatch(prefix_ids, tuple(batch), padded)
+            batch, tokens = [], 0
+            cost = row.length + share
+        batch.append(row)
+        tokens += cost
+    if batch:
+        yield RowBatch(prefix_ids, tuple(batch), padded)
 
 
 def _longest(batches: Sequence[RowBatch]) -> int:
