@@ -14,6 +14,7 @@ from sftlab.study.identity import digest
 from sftlab.study.judge import Judge
 
 FOLDER = Path(__file__).parent
+AROUND_A_MESSAGE = 16
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,16 @@ class JudgeQuestion:
     @property
     def input_tokens(self) -> int:
         """About how many tokens it has, at four bytes each."""
-        return sum(len(message.content.encode()) for message in self.messages) // 4 + 1
+        return self._num_bytes // 4 + 1
+
+    @property
+    def most_input_tokens(self) -> int:
+        """More tokens than it can have: one a byte, and what a chat format puts around a message."""
+        return self._num_bytes + AROUND_A_MESSAGE * (len(self.messages) + 1)
+
+    @property
+    def _num_bytes(self) -> int:
+        return sum(len(message.content.encode()) for message in self.messages)
 
 
 @dataclass(frozen=True)

@@ -98,13 +98,11 @@ class ChatClient:
         outcome: Answered | Unanswered = Unanswered("not_asked")
         for attempt in range(self._judge.retries + 1):
             self._wait_for_turn()
-            reserved = question.input_tokens, question.max_tokens
-            self._meter.reserve(*reserved, give_up=self._stopped.is_set)
-            if self._stopped.is_set():
+            if not self._meter.reserve(question, give_up=self._stopped.is_set):
                 return outcome
             outcome = self._sent(question)
             if isinstance(outcome, Answered):
-                self._meter.settle(reserved, (outcome.input_tokens, outcome.output_tokens))
+                self._meter.settle(question, (outcome.input_tokens, outcome.output_tokens))
                 return outcome
             if outcome.kind in LASTING | {"rejected"}:
                 return outcome
@@ -117,8 +115,11 @@ class ChatClient:
         try:
             payload = self._payload(question)
             response = self._http.post(self._address, json=payload)
-            if response.status_code == 400 and self._adapted(response.text, payload):
-                self._meter.reserve(question.input_tokens, question.max_tokens, give_up=self._stopped.is_set)
+            if (
+                response.status_code == 400
+                and self._adapted(response.text, payload)
+                and self._meter.reserve(question, give_up=self._stopped.is_set)
+            ):
                 response = self._http.post(self._address, json=self._payload(question))
         except httpx.TimeoutException:
             return Unanswered("timed_out", f"no answer within {self._judge.timeout_seconds:g} s")

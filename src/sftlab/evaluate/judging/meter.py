@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sftlab.benchmarks.judging.protocol import JudgeQuestion
 from sftlab.errors import JudgeError, StoreError
 from sftlab.study.judge import Judge
 
@@ -45,40 +46,44 @@ class Meter:
         state = self._changed(lambda _: None)
         return Spent(state.calls, state.usd if self._judge.usd(0, 0) is not None else None)
 
-    def reserve(self, input_tokens: int, output_tokens: int, *, give_up: Callable[[], bool]) -> None:
-        """Count one request, waiting for its turn under the limits per minute; returns early where told to give up.
+    def reserve(self, question: JudgeQuestion, *, give_up: Callable[[], bool]) -> bool:
+        """Count one request, waiting for its turn under the limits per minute; False where told to give up before.
 
         Raises BudgetSpentError where the request would pass a limit on calls or money.
         """
-        tokens = input_tokens + output_tokens
+        tokens, usd = question.input_tokens + question.max_tokens, self._most_usd(question)
         while not give_up():
             waits: list[float] = []
 
             def count(state: "_State", waits: list[float] = waits) -> None:
-                self._check_budget(state, self._judge.usd(input_tokens, output_tokens) or 0.0)
+                self._check_budget(state, usd)
                 wait = self._wait(state, tokens)
                 if wait > 0.0:
                     waits.append(wait)
                     return
                 state.calls += 1
-                state.usd += self._judge.usd(input_tokens, output_tokens) or 0.0
+                state.usd += usd
                 if self._judge.requests_per_minute or self._judge.tokens_per_minute:
                     state.recent.append((time.time(), tokens))
 
             self._changed(count)
             if not waits:
-                return
+                return True
             time.sleep(min(waits[0], LONGEST_NAP_SECONDS))
+        return False
 
-    def settle(self, reserved: tuple[int, int], used: tuple[int, int]) -> None:
-        """Correct what a request cost, from the tokens (in, out) reserved to those that it took."""
-        difference = (self._judge.usd(*used) or 0.0) - (self._judge.usd(*reserved) or 0.0)
+    def settle(self, question: JudgeQuestion, used: tuple[int, int]) -> None:
+        """Correct what a request cost, from the most that it could to the tokens (in, out) that it took."""
+        difference = (self._judge.usd(*used) or 0.0) - self._most_usd(question)
         if difference:
 
             def correct(state: "_State") -> None:
                 state.usd += difference
 
             self._changed(correct)
+
+    def _most_usd(self, question: JudgeQuestion) -> float:
+        return self._judge.usd(question.most_input_tokens, question.max_tokens) or 0.0
 
     def _check_budget(self, state: "_State", usd: float) -> None:
         judge = self._judge
