@@ -72,11 +72,16 @@ def item_rows(cells: Sequence[ScoreCell], store: Store) -> pl.DataFrame:
                 for name, kind in READ.items()
             ]
             frames.append(frame.select(*known, pl.lit(place, dtype=pl.Int32()).alias("cell")))
+    return weighed(pl.concat(frames))
+
+
+def weighed(items: pl.DataFrame) -> pl.DataFrame:
+    """Items with the columns of `READ` and `cell`, in the form that estimates are made of; see `item_rows`."""
     pooled = pl.col("metric").is_in(POOLED)
     numerator = pl.when(pooled).then(-pl.col("log_likelihood") / math.log(2)).otherwise(pl.col("score"))
     weight = pl.when(pooled).then(pl.col("num_bytes").cast(pl.Float64())).otherwise(1.0)
     usable = (pl.col("status") == "done") & numerator.is_finite() & (weight > 0)
-    return pl.concat(frames).select(
+    return items.select(
         "cell",
         *ITEM_KEY,
         "parsed",

@@ -70,6 +70,25 @@ def scores(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         _write(study, to or Path(stem), as_json)
 
 
+@imports.command("lm-eval")
+def lm_eval(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="what `lm_eval --log_samples --output_path` wrote")],
+    to: Target = None,
+    base: Annotated[str | None, typer.Option(help="the logged model that all others were tuned from")] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(help="csv that says of each model its base and dataset (none: a base), and its recipe"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Logs of lm-evaluation-harness: the scores and items of every model in them."""
+    from sftlab.release.imports.lm_eval import lm_eval_study
+    from sftlab.release.imports.scores import read_frame
+
+    described = None if models is None else read_frame(models)
+    _write(lm_eval_study(folder, base=base, models=described), to or Path("lm-eval"), as_json)
+
+
 def _write(study: "ImportedStudy", folder: Path, as_json: bool) -> None:
     from sftlab.cli.printing import print_json, print_line
     from sftlab.store.imported import write_imported_study
