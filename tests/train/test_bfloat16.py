@@ -1,4 +1,4 @@
-"""Pure bfloat16 against a plain loop with the same casts: weights, gradients and moments in bfloat16, loss in float32."""
+"""Pure bfloat16 against a plain loop with the same casts: weights, gradients and moments in bfloat16, loss float32."""
 
 import math
 
