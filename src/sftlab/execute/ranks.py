@@ -73,6 +73,7 @@ class RankProcesses:
         self._setup = setup
         self._devices = (replace(setup.device, partners=()), *setup.device.partners)
         self._ranks: list[_Rank] = []
+        self._meeting: tempfile.TemporaryDirectory[str] | None = None
 
     def train(self, job: Job, cell: RunCell, tell: Callable[[Event], None]) -> Trained:
         """Train a run on all devices; where memory runs out on one, all begin again with less at a time.
@@ -103,13 +104,17 @@ class RankProcesses:
             rank.process.join()
             rank.connection.close()
         self._ranks = []
+        if self._meeting is not None:
+            self._meeting.cleanup()
+            self._meeting = None
 
     def _start(self) -> None:
         if self._ranks:
             return
         # Other ranks that go are told of by the worker, in a sentence.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        meeting = Path(tempfile.mkdtemp(prefix="sftlab-ranks-")) / "ranks"
+        self._meeting = tempfile.TemporaryDirectory(prefix="sftlab-ranks-", ignore_cleanup_errors=True)
+        meeting = Path(self._meeting.name) / "ranks"
         self._ranks = [self._started(index, meeting) for index in range(len(self._devices))]
 
     def _started(self, index: int, meeting: Path) -> _Rank:

@@ -214,14 +214,13 @@ def _write(target: Path, collected: _Collected, num_given: int) -> None:
                 os.fsync(file.fileno())
         about = {"dropped": collected.dropped, "truncated": collected.truncated, "num_given": num_given}
         (temporary / "about.json").write_text(json.dumps(about))
-        if not (target / "about.json").is_file():
-            shutil.rmtree(target, ignore_errors=True)
         try:
             temporary.rename(target)
         except OSError:
-            # Another process was quicker: its arrays are the same.
+            # Another process was quicker: its arrays are the same. Without this file it is what is left of a removal.
             if not (target / "about.json").is_file():
-                raise
+                shutil.rmtree(target, ignore_errors=True)
+                temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -69,6 +69,10 @@ class Ranks:
         """The sums of quantities over the ranks, by name, in double precision."""
         return dict(values)
 
+    def most(self, value: int) -> int:
+        """The largest of a count over the ranks."""
+        return value
+
     def join_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Sum gradients of parameters that every rank holds whole; those of shared weights are summed as they arise."""
 

@@ -102,6 +102,12 @@ class ShardedRanks(Ranks):
         summed = self.total(torch.tensor(list(values.values()), dtype=torch.float64))
         return dict(zip(values, summed.tolist(), strict=True))
 
+    def most(self, value: int) -> int:
+        """Told between the hosts."""
+        found = torch.tensor(value)
+        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        return int(found)
+
     def join_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Those of adapters, in one exchange."""
         gradients = [

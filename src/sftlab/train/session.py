@@ -148,7 +148,8 @@ class Session:
         started = time.perf_counter()
         self._read_losses()
         self._count_seconds()
-        self.log.peak_memory_bytes = max(self.log.peak_memory_bytes, _peak_memory_bytes(self.base.device))
+        peak = self.base.ranks.most(_peak_memory_bytes(self.base.device))
+        self.log.peak_memory_bytes = max(self.log.peak_memory_bytes, peak)
         self._log_accumulator()
         optimizer = None if self._is_done() else self._optimizer
         tensors = state_tensors(self._masters.parameters, optimizer, ranks=self.base.ranks)

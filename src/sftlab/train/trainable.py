@@ -23,8 +23,14 @@ class Trainable:
 def make_trainable(base: LoadedBase, spec: RunSpec) -> Trainable:
     """Give gradients to what the method trains, on a base that was just reset.
 
-    Raises TrainingError where a band of layers holds no layer, ModelError where no module is a LoRA target.
+    Raises TrainingError where a band of layers holds no layer, ModelError where no module is a LoRA target, and
+    TrainingError where rows of a matrix that several ranks share would be trained apart from it.
     """
+    if base.ranks.count > 1 and base.special_ids and isinstance(spec.method, LowRank):
+        raise TrainingError(
+            f"embeddings of special tokens are trained beside an adapter on one device, got {base.ranks.count}: train "
+            "all weights, or leave `special_tokens` out"
+        )
     if isinstance(spec.method, LowRank):
         base.adapter = inject_lora(
             base.model, spec.method, seed=spec.seeds.init, base_model=base.ref.model, token_ids=base.special_ids
