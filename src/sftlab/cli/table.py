@@ -14,20 +14,40 @@ if TYPE_CHECKING:
     import polars as pl
 
 Format = Literal["csv", "json", "parquet"]
+OF_TEXTS = ("contamination", "contaminated_items")
 
 
 def table(
     study: StudyFile,
-    name: Annotated[str, typer.Argument(help="runs, checkpoints, scores, items, losses, validation, data or layers")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help=f"runs, checkpoints, scores, items, losses, validation, data, layers, {', '.join(OF_TEXTS)}"
+        ),
+    ],
     store: StoreFolder = None,
     format: Annotated[Format | None, typer.Option("--format", help="csv if not given, or by --out's ending")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="a file; standard output if not given")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a table of a study; a missing cell is a row with a status and a reason."""
+    frame = (_of_texts if name in OF_TEXTS else _of_results)(study, store, name)
+    write_frame(frame, "json" if as_json else format, out)
+
+
+def _of_results(study: Path, store: Path | None, name: str) -> "pl.DataFrame":
     from sftlab.plan.opening import open_results
 
-    write_frame(open_results(study, store).table(name), "json" if as_json else format, out)
+    return open_results(study, store).table(name)
+
+
+def _of_texts(study: Path, store: Path | None, name: str) -> "pl.DataFrame":
+    """Tables that are made of the data and benchmarks themselves, before anything is trained too."""
+    from sftlab.plan.contamination import contamination_tables
+    from sftlab.plan.opening import open_study
+
+    found = contamination_tables(open_study(study, store))
+    return found.contamination if name == "contamination" else found.contaminated_items
 
 
 def write_frame(frame: "pl.DataFrame", format: Format | None, out: Path | None) -> None:
