@@ -17,16 +17,21 @@ GPU_HOURS_WORTH_A_LINE = 0.1
 
 def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
     """Show the matrix of a study: cells, what the store already holds, shared work, and cost."""
-    from sftlab.cli.printing import print_json
+    from sftlab.cli.memory_lines import memory_lines
+    from sftlab.cli.printing import print_json, print_line
     from sftlab.plan.cost import check_budget, estimate_cost
     from sftlab.plan.devices import devices
     from sftlab.plan.judge_cost import check_judge_budget, judge_cost
+    from sftlab.plan.memory import largest_run
     from sftlab.plan.opening import open_study
+    from sftlab.plan.packages import require_packages
     from sftlab.plan.tasks import counts, pending_jobs
 
     opened = open_study(study, store)
     jobs = pending_jobs(opened.resolved, opened.store)
+    require_packages(jobs)
     cost = estimate_cost(opened.resolved, jobs, opened.store, devices())
+    largest = largest_run(jobs, cost.sizes)
     judging = judge_cost(opened.study.evaluation, jobs, opened.store)
     if as_json:
         held = {kind: asdict(count) for kind, count in counts(opened.resolved, opened.store).items()}
@@ -40,12 +45,15 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
                 "cells": held,
                 "runs": runs,
                 "cost": asdict(cost),
+                "memory": None if largest is None else {"run": largest.spec.run, **asdict(largest.need)},
                 "judge": None if judging is None else asdict(judging),
                 "provisional": list(opened.resolved.provisional),
             }
         )
     else:
         _print(opened, cost)
+        for line in memory_lines(largest, devices()):
+            print_line(line)
         _print_judging(judging)
     check_budget(opened.study.budget, cost)
     check_judge_budget(opened.study.evaluation.judge, judging)

@@ -61,6 +61,11 @@ class MethodParameters(BaseModel):
         return None
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Packages that this method needs beside those that sftlab always has."""
+        return ("bitsandbytes",) if self.quantisation is not None or self.optimizer == "adamw_8bit" else ()
+
+    @property
     def recipe(self) -> dict[str, object]:
         """What bears on the result; AdamW itself goes without saying."""
         how = {"select", "gradient_checkpointing", "offload", *({"optimizer"} if self.optimizer == "adamw" else ())}
