@@ -31,6 +31,7 @@ def do_missing(
     from sftlab.execute.workplace import Manner
     from sftlab.plan.cost import check_budget, estimate_cost
     from sftlab.plan.devices import devices, grouped
+    from sftlab.plan.packages import require_packages
     from sftlab.plan.resolve import settled
     from sftlab.plan.tasks import pending_jobs
 
@@ -43,6 +44,7 @@ def do_missing(
         raise ModelError(f"this cannot be run now: {opened.resolved.provisional[0]}")
     jobs = pending_jobs(opened.resolved, opened.store)
     places = _places(grouped(devices(), devices_per_run), workers)
+    require_packages(jobs)
     if not jobs:
         return Outcome(done=0, failed=(), wall_seconds=0.0, interrupted=False)
     if opened.study.budget is not None:
