@@ -31,7 +31,18 @@ def doctor(as_json: AsJson = False) -> None:
         "store": os.environ.get("SFTLAB_STORE", ".sftlab beside each study file"),
         "hub": "offline, by the environment" if os.environ.get("HF_HUB_OFFLINE") else "used for hub ids only",
     }
-    for package in ("torch", "transformers", "tokenizers", "datasets", "polars", "duckdb", "lm-eval", "peft", "trl"):
+    for package in (
+        "torch",
+        "transformers",
+        "tokenizers",
+        "datasets",
+        "polars",
+        "duckdb",
+        "lm-eval",
+        "peft",
+        "trl",
+        "bitsandbytes",
+    ):
         try:
             facts[package] = version(package)
         except PackageNotFoundError:
