@@ -11,6 +11,9 @@ from sftlab.analyse.metrics import main_metric, metric_named
         ([("likelihood", "bits_per_byte"), ("likelihood", "accuracy")], ("likelihood", "accuracy")),
         ([("generative", "exact_match"), ("likelihood", "bits_per_byte")], ("likelihood", "bits_per_byte")),
         ([("generative", "exact_match:loose"), ("generative", "exact_match")], ("generative", "exact_match")),
+        ([("generative", "exact_answer"), ("generative", "math_equal")], ("generative", "math_equal")),
+        ([("generative", "squad_f1"), ("generative", "squad_exact_match")], ("generative", "squad_exact_match")),
+        ([("likelihood", "bits_per_byte"), ("likelihood", "mc2")], ("likelihood", "mc2")),
         ([("generative", "f1")], ("generative", "f1")),
     ],
 )

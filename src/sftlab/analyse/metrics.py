@@ -20,14 +20,26 @@ METRICS = {
     "accuracy_per_byte": Metric("accuracy", higher_is_better=True, share=True),
     "bits_per_byte": BITS_PER_BYTE,
     "exact_match": Metric("exact match", higher_is_better=True, share=True),
+    "exact_answer": Metric("exact match", higher_is_better=True, share=True),
+    "math_equal": Metric("equal mathematics", higher_is_better=True, share=True),
+    "squad_exact_match": Metric("exact match", higher_is_better=True, share=True),
+    "squad_f1": Metric("F1", higher_is_better=True, share=True),
+    "mc2": Metric("probability of the true answers", higher_is_better=True, share=True),
+    "bleu_acc": Metric("nearer to the truth", higher_is_better=True, share=True),
+    "bleu_max": Metric("BLEU", higher_is_better=True),
+    "bleu_diff": Metric("BLEU", higher_is_better=True),
     "rating": Metric("rating from 1 to 10", higher_is_better=True),
     "win_rate": Metric("win rate", higher_is_better=True, share=True),
     "length_controlled_win_rate": Metric("length-controlled win rate", higher_is_better=True, share=True),
 }
 MAIN_FIRST = (
     ("likelihood", "accuracy"),
+    ("likelihood", "mc2"),
     ("likelihood", "bits_per_byte"),
     ("generative", "exact_match"),
+    ("generative", "math_equal"),
+    ("generative", "squad_exact_match"),
+    ("generative", "bleu_acc"),
     ("likelihood", "accuracy_per_byte"),
     ("judge", "rating"),
     ("judge", "win_rate"),
@@ -46,7 +58,7 @@ def main_metric(available: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """The scorer and metric in which a benchmark's answer is given, of those it has.
 
     Accuracy where there are choices; else bits per byte of the gold answer, which ranks small models where free answers
-    are all wrong; exact match where answers are only generated. Of a judge's: the rating of all turns, the plain win
+    are all wrong; exact match, or what stands for it, where answers are only generated. Of a judge's: the rating of all turns, the plain win
     rate (the length-controlled one has no value where length alone parts wins from losses).
     """
     names = sorted(set(available))
