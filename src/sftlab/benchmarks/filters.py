@@ -5,6 +5,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sftlab.benchmarks.code_answers import extracted_code
 from sftlab.benchmarks.final_answer import final_answer
 from sftlab.errors import BenchmarkError
 from sftlab.study.spelling import nearest
@@ -144,10 +145,19 @@ def _final_answer(_: Mapping[str, object]) -> Step:
     return step
 
 
+def _code(_: Mapping[str, object]) -> Step:
+    def step(text: str) -> Extracted:
+        code = extracted_code(text)
+        return Extracted(code or "", found=code is not None)
+
+    return step
+
+
 STEPS: dict[str, tuple[Callable[[Mapping[str, object]], Step], tuple[str, ...]]] = {
     "regex": (_regex, ("regex_pattern", "group_select", "fallback")),
     "map": (_map, ("mapping_dict", "default_value")),
     "final_answer": (_final_answer, ()),
+    "code": (_code, ()),
     "remove_whitespace": (_changed_by(str.strip), ()),
     "lowercase": (_changed_by(str.lower), ()),
     "uppercase": (_changed_by(str.upper), ()),

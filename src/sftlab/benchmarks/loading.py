@@ -14,8 +14,10 @@ from sftlab.benchmarks.gold import gold_answers
 from sftlab.benchmarks.group import TaskGroup
 from sftlab.benchmarks.harness import harness_source, harness_tasks
 from sftlab.benchmarks.item import Benchmark, Scorer
+from sftlab.benchmarks.processing.programs import runs_programs
 from sftlab.benchmarks.prompts import TaskWriter
 from sftlab.benchmarks.rows import Layout
+from sftlab.benchmarks.sandbox import why_no_sandbox
 from sftlab.benchmarks.shipped import SHIPPED, chosen_subjects, shipped_benchmarks, shipped_source, task_path
 from sftlab.benchmarks.sources import LocalSource, Source, task_source
 from sftlab.benchmarks.task import Asked, Task
@@ -234,6 +236,8 @@ def _task(
         stops=None if ref.stops is None else tuple(stop for stop in ref.stops if stop),
         sets_apart=ref.shots_from == "items",
     )
+    if "generative" in asked.scorers and runs_programs(definition.process_results) and (refusal := why_no_sandbox()):
+        raise BenchmarkError(refusal)
     return Task(definition, sources, asked, code)
 
 

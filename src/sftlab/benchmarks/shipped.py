@@ -37,6 +37,8 @@ class Shipped:
 _OPTIONS = ("question", "A", "B", "C", "D", "answer")
 _GSM8K = Shipped({"test": ("gsm8k_test.jsonl",), "train": ("gsm8k_train.jsonl",)}, num_items=1319)
 _TRUTHFULQA = Shipped({"validation": ("truthfulqa.csv", "TruthfulQA.csv")}, num_items=817, layout=Layout("csv"))
+_HUMANEVAL = Shipped({"test": ("HumanEval.jsonl.gz", "HumanEval.jsonl")}, num_items=164)
+_MBPP = Shipped({"test": ("mbpp_test.jsonl",)}, num_items=500)
 SHIPPED: dict[str, Shipped] = {
     "boolq": Shipped({"validation": ("boolq_val.jsonl",), "train": ("boolq_train.jsonl",)}, num_items=3270),
     "gsm8k": _GSM8K,
@@ -89,6 +91,10 @@ SHIPPED: dict[str, Shipped] = {
         num_items=805,
         hub_file="alpaca_eval_gpt4_baseline.json",
     ),
+    "humaneval": _HUMANEVAL,
+    "humaneval_instruct": _HUMANEVAL,
+    "mbpp": _MBPP,
+    "mbpp_instruct": _MBPP,
     "truthfulqa": _TRUTHFULQA,
     "truthfulqa_mc1": _TRUTHFULQA,
     "truthfulqa_mc2": _TRUTHFULQA,

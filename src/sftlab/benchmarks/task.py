@@ -12,6 +12,7 @@ from sftlab.benchmarks.item import EXACT_MATCH, Benchmark, ChoiceMetrics, Item, 
 from sftlab.benchmarks.judging import PROTOCOLS
 from sftlab.benchmarks.mathematics import comparison_version
 from sftlab.benchmarks.own_metrics import own_choice_metrics, own_metrics
+from sftlab.benchmarks.processing.programs import programs_identity, runs_programs
 from sftlab.benchmarks.prompts import Shots, TaskWriter, choice_number
 from sftlab.benchmarks.rows import Row
 from sftlab.benchmarks.sources import FileDigest, Source, processed, processed_together
@@ -85,6 +86,7 @@ class Task:
             **({"strata": self.stratum_column} if self.stratum_column else {}),
             **({"judged": PROTOCOLS[definition.judge].identity} if definition.judge else {}),
             **({"mathematics": comparison_version()} if "math_equal" in metrics else {}),
+            **({"programs": programs_identity()} if runs_programs(definition.process_results) else {}),
         }
 
     def benchmark(self, name: str, digest: str) -> Benchmark:

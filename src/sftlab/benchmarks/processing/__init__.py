@@ -13,6 +13,7 @@ from typing import Any
 from sftlab.benchmarks.processing.choices import headed_options, options_as_choices
 from sftlab.benchmarks.processing.dialogues import two_turns
 from sftlab.benchmarks.processing.passages import passage_and_question, stem_and_endings
+from sftlab.benchmarks.processing.programs import function_to_complete, function_to_write, pass_at_1
 from sftlab.benchmarks.processing.truth import bleu_against_truth, mass_on_truth, true_and_false_answers
 from sftlab.benchmarks.rows import Row
 
@@ -27,10 +28,12 @@ PROCESSING: dict[str, Callable[[Row], Row]] = {
         stem_and_endings,
         true_and_false_answers,
         two_turns,
+        function_to_complete,
+        function_to_write,
     )
 }
 RESULTS: dict[str, Results] = {
-    f"processing.{function.__name__}": function for function in (bleu_against_truth, mass_on_truth)
+    f"processing.{function.__name__}": function for function in (bleu_against_truth, mass_on_truth, pass_at_1)
 }
 
 

@@ -1,4 +1,4 @@
-"""Generated programs run here and nowhere else; see `docs/sandbox.md` for what it keeps apart and what stays possible."""
+"""Generated programs run here and nowhere else; `docs/sandbox.md` says what is kept apart and what stays possible."""
 
 from sftlab.benchmarks.sandbox.limits import Limits
 from sftlab.benchmarks.sandbox.sandbox import (

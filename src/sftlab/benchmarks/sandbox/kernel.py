@@ -50,7 +50,7 @@ def unshare(flags: int) -> None:
 
 
 def mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
-    """mount(2). Raises OSError, naming the target."""
+    """Mount a file system. Raises OSError, naming the target."""
     result = _libc.mount(
         source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode() or None
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on one program: a time that honest solutions never need, and little enough that a hostile one harms nobody.
+    """Bounds on one program: more than honest solutions need, and too little for a hostile one to harm anybody.
 
     `num_processes` counts threads too. `memory_bytes` is the address space of each process; `scratch_bytes` is all
     that can be written, and also the longest file.

@@ -1,7 +1,7 @@
 """Values that pass between a program and its tests: plain data only, written as json.
 
 The tests read what an untrusted process sends. So no class of the sender is ever rebuilt, and no method of it ever
-called, on the reading side: an object that calls itself equal to everything arrives as a handle that is equal to nothing.
+called, on the reading side: an object that calls itself equal to everything arrives as a handle, equal to nothing.
 """
 
 import collections
@@ -19,7 +19,7 @@ MAX_FRAME_BYTES = 4 << 20
 MAX_ITERATED = 100_000
 _SAFE_INTEGER = 1 << 53
 _LENGTH = struct.Struct(">I")
-_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+_VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 
 Handle = Callable[[Any], int]
 Object = Callable[[int], Any]

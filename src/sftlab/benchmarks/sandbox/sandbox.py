@@ -14,13 +14,13 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import sftlab
 from sftlab.benchmarks.sandbox.limits import Limits
 from sftlab.benchmarks.sandbox.plain import NotPlainError, receive, send
 from sftlab.benchmarks.sandbox.seccomp import DENIED
 from sftlab.errors import BenchmarkError
 
 SANDBOX_VERSION = 1
+SOURCES = Path(__file__).parents[3]
 START = "import sys; sys.path.append({path!r}); from sftlab.benchmarks.sandbox.zygote import main; main()"
 START_SECONDS = 60.0
 GRACE_SECONDS = 30.0
@@ -104,8 +104,7 @@ class Sandbox:
         near, far = socket.socketpair()
         with far:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-s", "-B", "-c", START.format(path=str(Path(_package()).parent))]
-                + [str(far.fileno()), json.dumps(asdict(self.limits))],
+                [*_python(), str(far.fileno()), json.dumps(asdict(self.limits))],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -170,9 +169,8 @@ def tried(program: Program) -> Verdict:
     return _SANDBOX.run(program)
 
 
-def _package() -> str:
-    assert sftlab.__file__ is not None
-    return str(Path(sftlab.__file__).parent)
+def _python() -> list[str]:
+    return [sys.executable, "-P", "-s", "-B", "-c", START.format(path=str(SOURCES))]
 
 
 def _refusal(reason: str) -> str:

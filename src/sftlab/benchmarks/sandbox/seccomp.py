@@ -1,5 +1,6 @@
-"""The system calls that a sandboxed program may not make: those that reach other processes, the network, mounts, or
-the rarely trodden parts of the kernel.
+"""The system calls that a sandboxed program may not make.
+
+They are those that reach other processes, the network, mounts, or the rarely trodden parts of the kernel.
 
 A denied call fails with EPERM, so that a program can go on without it. What is refused here is also out of reach by
 namespaces, limits and missing capabilities; the filter keeps a program from looking for a hole in those.

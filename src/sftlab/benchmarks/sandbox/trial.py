@@ -1,4 +1,4 @@
-"""The process that tries a program: it runs the tests, calls the program in another process, and alone has the verdict."""
+"""The process that tries a program: it runs the tests, calls the program elsewhere, and alone has the verdict."""
 
 import ast
 import builtins
@@ -102,7 +102,9 @@ class _Program:
 
     def call(self, target: int, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:  # noqa: ANN401
         written = [encode(one, self._handle) for one in positional]
-        value, after = self._asked("call", target, written, {name: encode(x, self._handle) for name, x in named.items()})
+        value, after = self._asked(
+            "call", target, written, {name: encode(x, self._handle) for name, x in named.items()}
+        )
         for one, change in zip(positional, after, strict=True):
             if change is not None:
                 _become(one, self._found(change))
