@@ -101,8 +101,7 @@ def together(part: str, bases: Path, folder: Path) -> list[int]:
 
 def answer(folder: Path, case: str) -> TrainedRun:
     """What came of a case that two processes shared."""
-    result, rows = pickle.loads((folder / f"{case}.pickle").read_bytes())
-    return TrainedRun(result, rows)
+    return TrainedRun(**pickle.loads((folder / f"{case}.pickle").read_bytes()))
 
 
 def _cases(mesh, index: int, bases: Path, folder: Path) -> None:
@@ -139,7 +138,7 @@ def _cramped(mesh, index: int, bases: Path, folder: Path) -> None:
 
 def _keep(folder: Path, index: int, case: str, trained: TrainedRun) -> None:
     if index == 0:
-        (folder / f"{case}.pickle").write_bytes(pickle.dumps((dict(trained.result), dict(trained.rows))))
+        (folder / f"{case}.pickle").write_bytes(pickle.dumps(vars(trained)))
 
 
 if __name__ == "__main__":

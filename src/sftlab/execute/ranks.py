@@ -20,10 +20,11 @@ from pathlib import Path
 from sftlab.errors import SftlabError, TrainingError
 from sftlab.execute.event import Event, Moved
 from sftlab.execute.parent import leave_with_parent
-from sftlab.execute.training import Trained, train_here
+from sftlab.execute.training import train_here
 from sftlab.execute.workplace import Setup, Workplace
 from sftlab.plan.tasks import Job
 from sftlab.study.cells import RunCell
+from sftlab.train.run import TrainedRun
 
 GRACE_SECONDS = 2.0
 """How long the others may still say what happened after one rank has failed."""
@@ -31,7 +32,7 @@ GRACE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class _Done:
-    trained: Trained
+    trained: TrainedRun
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class RankProcesses:
         self._ranks: list[_Rank] = []
         self._meeting: tempfile.TemporaryDirectory[str] | None = None
 
-    def train(self, job: Job, cell: RunCell, tell: Callable[[Event], None]) -> Trained:
+    def train(self, job: Job, cell: RunCell, tell: Callable[[Event], None]) -> TrainedRun:
         """Train a run on all devices; where memory runs out on one, all begin again with less at a time.
 
         Raises what a rank raised, and TrainingError where one died.
@@ -182,7 +183,11 @@ def _work(setup: Setup, index: int, count: int, meeting: Path, connection: Conne
 
     try:
         mesh = meet(meeting, index=index, count=count, device=setup.device.torch_name)
-        place = Workplace(setup, connection.send if index == 0 else _tell_nobody, mesh=mesh)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason that the cell fails
+        connection.send(_lost(error))
+        return
+    place = Workplace(setup, connection.send if index == 0 else _tell_nobody, mesh=mesh)
+    try:
         while True:
             job, cell = connection.recv()
             answer = _answer(place, job, cell)
@@ -194,18 +199,24 @@ def _work(setup: Setup, index: int, count: int, meeting: Path, connection: Conne
 
 
 def _answer(place: Workplace, job: Job, cell: RunCell) -> _Answer:
-    from sftlab.lm.sharding import misses_another_rank
     from sftlab.train.memory_note import OutOfStepError
 
     try:
         return _Done(train_here(place, job, cell))
     except OutOfStepError:
         return _OutOfMemory()
-    except SftlabError as error:
-        return _Lost(error, traceback.format_exc(), of_another=False)
     except Exception as error:  # noqa: BLE001 - one cell's failure, whatever it is, must not end the study
-        first_line = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
-        return _Lost(TrainingError(first_line), traceback.format_exc(), of_another=misses_another_rank(error))
+        return _lost(error)
+
+
+def _lost(error: Exception) -> _Lost:
+    from sftlab.lm.sharding import misses_another_rank
+
+    log = "".join(traceback.format_exception(error))
+    if isinstance(error, SftlabError):
+        return _Lost(error, log, of_another=False)
+    first_line = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+    return _Lost(TrainingError(first_line), log, of_another=misses_another_rank(error))
 
 
 def _tell_nobody(event: Event) -> None:

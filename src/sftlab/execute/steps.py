@@ -13,7 +13,7 @@ from sftlab.evaluate.scoring import score_with
 from sftlab.execute.engines import engine_at
 from sftlab.execute.kept_checkpoints import note_unsorted
 from sftlab.execute.shared_training import cut_record, longer_record
-from sftlab.execute.training import Trained, encoding_recipe, selected_examples, train_here
+from sftlab.execute.training import encoding_recipe, selected_examples, train_here
 from sftlab.execute.workplace import SCORE_BATCH_TOKENS, Workplace
 from sftlab.lm.encoding import encode_examples
 from sftlab.measure import DATA_MEASURES
@@ -23,6 +23,7 @@ from sftlab.plan.devices import default_precision
 from sftlab.plan.tasks import Job, Task
 from sftlab.store import Kind, Record
 from sftlab.study.cells import MeasureCell, RunCell, ScoreCell
+from sftlab.train.run import TrainedRun
 
 
 def train(place: Workplace, job: Job, task: Task) -> Record:
@@ -35,15 +36,16 @@ def train(place: Workplace, job: Job, task: Task) -> Record:
         return cut_record(cell, longer, place.store, facts)
     start = time.monotonic()
     note_unsorted(cell.trajectory, place.setup.resolved, place.store)
-    trained = _train_on_all(place, job, cell) if place.setup.device.partners else train_here(place, job, cell)
+    trained = train_here(place, job, cell) if place.all_devices is None else _train_on_all(place, job, cell)
     shutil.rmtree(place.store.working_folder(cell.identity), ignore_errors=True)
     provenance = {**_provenance(place, start), "kernel": trained.kernel}
-    return Record(cell.identity, "train", facts, trained.run.result, trained.run.rows, provenance)
+    return Record(cell.identity, "train", facts, trained.result, trained.rows, provenance)
 
 
-def _train_on_all(place: Workplace, job: Job, cell: RunCell) -> Trained:
+def _train_on_all(place: Workplace, job: Job, cell: RunCell) -> TrainedRun:
     """On all devices of the worker; those on a GPU have its memory for themselves, before and afterwards."""
-    ranks = place.rank_processes
+    ranks = place.all_devices
+    assert ranks is not None
     if place.setup.device.kind == "cpu":
         return ranks.train(job, cell, place.tell)
     place.forget_all_models()

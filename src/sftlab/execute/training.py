@@ -1,7 +1,5 @@
 """A run of a study, trained with what a workplace has."""
 
-from dataclasses import dataclass
-
 from sftlab.data.example import Example
 from sftlab.execute.workplace import MICRO_BATCH_TOKENS, Workplace
 from sftlab.lm.encoding import EncodedExamples, EncodingRecipe, encode_examples
@@ -16,15 +14,7 @@ SMOKE_STEPS = 2
 SMOKE_HELD_OUT = 4
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A finished run, and the kernel it was trained with, in words."""
-
-    run: TrainedRun
-    kernel: str
-
-
-def train_here(place: Workplace, job: Job, cell: RunCell) -> Trained:
+def train_here(place: Workplace, job: Job, cell: RunCell) -> TrainedRun:
     """Train a run from where it was; its checkpoints and its state are in the store."""
     spec, store = cell.spec, place.store
     selected = selected_examples(place, spec)
@@ -44,7 +34,7 @@ def train_here(place: Workplace, job: Job, cell: RunCell) -> Trained:
         max_steps=SMOKE_STEPS if place.setup.manner.smoke else None,
         max_micro_tokens=MICRO_BATCH_TOKENS[place.setup.device.kind],
     )
-    return Trained(train_run(loaded, spec, data, files=files, control=control), loaded.kernel.about)
+    return train_run(loaded, spec, data, files=files, control=control)
 
 
 def selected_examples(place: Workplace, spec: RunSpec) -> Selected:

@@ -19,6 +19,10 @@ class Worker:
 
     def __init__(self, setup: Setup, tell: Callable[[Event], None]) -> None:
         self._place = Workplace(setup, tell)
+        if setup.device.partners:
+            from sftlab.execute.ranks import RankProcesses
+
+            self._place.all_devices = RankProcesses(setup)
 
     def do(self, job: Job) -> None:
         """Do a job's tasks in order; each leaves a record or a failure in the store."""

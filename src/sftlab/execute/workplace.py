@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sftlab.errors import DataError, ModelError, TrainingError
 from sftlab.execute.event import Event, Moved
@@ -19,7 +19,7 @@ from sftlab.plan.devices import Device
 from sftlab.plan.resolve import Resolved
 from sftlab.plan.tasks import Job
 from sftlab.store import Store
-from sftlab.study.cells import BaseCell
+from sftlab.study.cells import BaseCell, RunCell
 from sftlab.study.declaration import Precision
 from sftlab.study.methods import Quantisation
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from sftlab.execute.engines import Serving
-    from sftlab.execute.ranks import RankProcesses
     from sftlab.lm.base import LoadedBase
+    from sftlab.train.run import TrainedRun
 
 MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
 SCORE_BATCH_TOKENS = {"cpu": 8192, "cuda": 131072}
@@ -60,10 +60,23 @@ class Setup:
     manner: Manner = Manner()
 
 
+class AllDevices(Protocol):
+    """Whatever trains runs on all devices of a worker that has several."""
+
+    def train(self, job: Job, cell: RunCell, tell: Callable[[Event], None]) -> "TrainedRun":
+        """Train a run; its checkpoints and its state are in the store."""
+        ...
+
+    def stop(self) -> None:
+        """Let the devices go until the next run."""
+        ...
+
+
 class Workplace:
     """What the steps work with; keeps the base loaded between tasks.
 
-    With a `mesh` it is one of several that share every base among their devices.
+    With a `mesh` it is one of several that share every base among their devices. `all_devices` is there where the
+    worker has more devices than the one that it scores and measures on.
     """
 
     def __init__(self, setup: Setup, tell: Callable[[Event], None], *, mesh: "DeviceMesh | None" = None) -> None:
@@ -71,7 +84,7 @@ class Workplace:
         self.store = Store(setup.store_root)
         self.tell = tell
         self._mesh = mesh
-        self._rank_processes: RankProcesses | None = None
+        self.all_devices: AllDevices | None = None
         self._loaded: dict[_Held, LoadedBase] = {}
         self._current: _Held | None = None
         self._verified: set[str] = set()
@@ -141,15 +154,6 @@ class Workplace:
             shard(loaded, self._mesh)
             loaded.kernel = loaded.ranks.agreed(loaded.kernel)
         return loaded
-
-    @property
-    def rank_processes(self) -> "RankProcesses":
-        """The processes that train a run on several devices."""
-        from sftlab.execute.ranks import RankProcesses
-
-        if self._rank_processes is None:
-            self._rank_processes = RankProcesses(self.setup)
-        return self._rank_processes
 
     def model_at(self, job: Job, epoch: int, precision: Precision) -> "LoadedBase":
         """The job's model with the weights of an epoch, as they are on disk; epoch 0 is the base."""

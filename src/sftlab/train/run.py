@@ -39,10 +39,14 @@ SCHEMAS: dict[str, dict[str, type[pl.DataType]]] = {
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """Plain values of a finished run, and its raw rows by table (`losses`, `validation`, `layers`, `checkpoints`)."""
+    """Plain values of a finished run, and its raw rows by table (`losses`, `validation`, `layers`, `checkpoints`).
+
+    `kernel` is what it was computed with, in words.
+    """
 
     result: Mapping[str, object]
     rows: Mapping[str, pl.DataFrame]
+    kernel: str
 
 
 def train_run(
@@ -70,7 +74,7 @@ def train_run(
         raise
     session.release()
     rows = {name: pl.DataFrame(getattr(log, name), schema=schema) for name, schema in SCHEMAS.items()}
-    return TrainedRun(_result(log, data), rows)
+    return TrainedRun(_result(log, data), rows, loaded.kernel.about)
 
 
 def _result(log: Log, data: RunData) -> dict[str, object]:
