@@ -9,8 +9,12 @@ import numpy as np
 
 from sftlab.analyse.intervals import Estimate, Reals, mean, proportion
 
-MAX_STEPS = 100
+MAX_STEPS = 200
 TOLERANCE = 1e-12
+CERTAIN = 1e-9
+"""Preferences as near to 0 or 1 as this are 0 or 1: verdicts of a judge that leaves no doubt."""
+LEAST_RANGE = 1e-3
+"""Of tanh of the scaled differences; with less, length is as good as constant, and merit cannot be told from it."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +62,21 @@ def length_controlled_win_rate(preference_N: Reals, length_difference_N: Reals) 
     `by_item` holds win rate + influence of the item on it (logistic'(a) times the first row of the inverse information
     times n times score): influences sum to 0 at the maximum, and their variance is that of the sandwich estimator, so
     that means and paired differences over items have right intervals like those of any other score. Equal preferences
-    all over have nothing to control for. `NotControlled` where the regression has no maximum: fewer than two items,
-    lengths that never vary, or verdicts that lengths alone part.
+    all over have nothing to control for. `NotControlled` where the regression has no single maximum: fewer than two
+    items, differences of length that are all alike (or all far beyond their own spread, where tanh is flat), or
+    verdicts that lengths alone part.
     """
     assert len(preference_N) == len(length_difference_N)
     assert len(preference_N) == 0 or (preference_N.min() >= 0.0 and preference_N.max() <= 1.0)
     if len(preference_N) < 2:
         return NotControlled("a regression on length needs at least two judged items")
+    preference_N = np.where(preference_N < CERTAIN, 0.0, np.where(preference_N > 1 - CERTAIN, 1.0, preference_N))
     spread = float(length_difference_N.std(ddof=1))
     if np.all(preference_N == preference_N[0]) or not length_difference_N.any():
         return LengthControlled(float(preference_N.mean()), preference_N)
-    if spread == 0.0:
-        return NotControlled(
-            "all outputs differ from the reference by the same length, which cannot be told from merit"
-        )
-    control_N = np.tanh(length_difference_N / spread)
+    control_N = np.tanh(length_difference_N / spread) if spread > 0.0 else np.ones_like(length_difference_N)
+    if float(np.ptp(control_N)) < LEAST_RANGE:
+        return NotControlled("all outputs differ from the reference alike in length, which cannot be told from merit")
     if _parted(preference_N, control_N):
         return NotControlled("length alone parts wins from losses, so the regression has no maximum")
     design_NP = np.column_stack([np.ones_like(control_N), control_N])
