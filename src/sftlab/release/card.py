@@ -9,6 +9,7 @@ import yaml
 
 from sftlab.release.chosen import Chosen
 from sftlab.study.declaration import Study
+from sftlab.study.methods import LowRank, Quantisation
 from sftlab.study.run import RunSpec
 
 TRAINED = {
@@ -48,6 +49,7 @@ def model_card(
             "",
             "The chat template is the one of training; generation ends with the token that ended every answer there, "
             "and is greedy, as it was for the scores below.",
+            *_quantisation_lines(chosen.run.spec.method.quantisation),
             *("", "## Data", "", *data),
             *("", "## Recipe", "", "| | |", "|---|---|", *recipe),
             *(("", "## Training", "", "| | |", "|---|---|", *trained) if trained else ()),
@@ -65,9 +67,20 @@ def _header(study: Study, chosen: Chosen, *, adapter: bool) -> str:
         "pipeline_tag": "text-generation",
         **({} if Path(base.model).is_dir() else {"base_model": base.model}),
         **({"datasets": hub_data} if hub_data else {}),
-        "tags": ["sftlab", "sft", *(["lora"] if chosen.run.spec.method.adapter == "lora" else [])],
+        "tags": ["sftlab", "sft", *(["lora"] if isinstance(chosen.run.spec.method, LowRank) else [])],
     }
     return f"---\n{yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)}---\n"
+
+
+def _quantisation_lines(quantisation: Quantisation | None) -> list[str]:
+    if quantisation is None:
+        return []
+    return [
+        "",
+        "The base is held in four bits, as it was in training and for the scores: load it with "
+        f'`BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="{quantisation.kind}", '
+        f"bnb_4bit_use_double_quant={quantisation.double})`, computing in the precision below.",
+    ]
 
 
 def _data_lines(study: Study, spec: RunSpec) -> list[str]:

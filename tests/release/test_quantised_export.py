@@ -1,0 +1,76 @@
+"""A study of an adapter beside a quantised base: trained, scored as trained, exported."""
+
+import json
+
+import pytest
+import torch
+
+from sftlab.errors import StudyError
+from sftlab.execute.workplace import Setup, Workplace
+from sftlab.lm.base import LoadedBase
+from sftlab.plan.devices import devices
+from sftlab.plan.opening import Opened
+from sftlab.plan.tasks import Job
+from sftlab.release.card import model_card
+from sftlab.release.chosen import chosen_checkpoint
+from sftlab.release.export import export_model
+from tests.end_to_end.inline import opened, run
+from tests.lm.models import WORDS, write_model
+
+pytest.importorskip("bitsandbytes")
+
+STUDY = """
+study: tiny
+bases: [{{name: talks, model: {folder}/talks}}]
+datasets: {{cats: {{path: {folder}/cats.jsonl, prompt: question, response: answer}}}}
+samples: 16
+validation: 4
+methods: {{quantised: {{adapter: qlora, rank: 4, learning_rate: 3.0e-2, batch_size: 4}}}}
+epochs: 1
+measures: []
+evaluation: {{benchmarks: [{{data: {folder}/cats.jsonl, prompt: question, response: answer, items: 4}}]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Opened:
+    folder = tmp_path_factory.mktemp("quantised")
+    write_model(folder / "talks", "llama", chat=True)
+    rows = [{"question": f"{word} {other}?", "answer": "a cat"} for word in WORDS[:5] for other in WORDS[:5]]
+    (folder / "cats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    study = folder / "tiny.yaml"
+    study.write_text(STUDY.format(folder=folder))
+    outcome = run(study, folder / "store")
+    assert (outcome.failed, outcome.done) == ((), 3)
+    return opened(study, folder / "store")
+
+
+def logits(base: LoadedBase) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = base.model(input_ids=torch.arange(20)[None]).logits
+    return found
+
+
+def test_checkpoint_is_scored_beside_the_quantised_base_and_the_base_as_it_is(trained):
+    place = Workplace(Setup(trained.resolved, trained.store.root, devices()[0], worker=0), tell=lambda _: None)
+    (base,), (cell,) = trained.resolved.cells.bases, trained.resolved.cells.runs
+    plain = place.model_at(Job(base, None, (), 0), 0, cell.spec.precision)
+    tuned = place.model_at(Job(base, cell, (), 0), 1, cell.spec.precision)
+    assert plain.quantisation is None
+    assert tuned.quantisation == cell.spec.method.quantisation
+    assert tuned.adapter is not None
+    with_adapter = logits(tuned)
+    tuned.reset()
+    assert (with_adapter - logits(tuned)).abs().max() > 1e-2
+    assert 1e-4 < (logits(plain) - logits(tuned)).abs().max()
+
+
+def test_card_says_how_to_load_the_base_and_merging_is_refused(trained, tmp_path):
+    chosen = chosen_checkpoint(trained.resolved.cells, trained.store, "talks/cats/quantised")
+    with pytest.raises(StudyError, match="a quantised base, which cannot take the adapter up"):
+        export_model(chosen, tmp_path / "merged", merged=True, force=False, card="")
+    written = export_model(chosen, tmp_path / "out", merged=False, force=False, card="")
+    assert written.adapter
+    card = model_card(trained.study, chosen, {}, trained.results.table("scores"), adapter=True)
+    assert 'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)' in card
+    assert "- lora" in card
