@@ -86,6 +86,12 @@ def harness_tasks(name: str) -> dict[str, TaskYaml]:
     return {task: read_task_yaml(path) for task, path in index.files_of(name).items()}
 
 
+def is_in_harness(name: str) -> bool:
+    """Whether an installed lm-evaluation-harness has a task, group or tag of this name."""
+    index = _index()
+    return index is not None and any(name in names for names in (index.tasks, index.groups, index.tags))
+
+
 def harness_source(name: str, definition: TaskDefinition, yaml: TaskYaml, benchmarks_dir: Path | None) -> Source:
     """The rows of a task: files called after its splits in `benchmarks_dir`/NAME where that is there, else as it says.
 

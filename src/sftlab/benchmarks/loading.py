@@ -12,7 +12,7 @@ from sftlab.benchmarks.code import TaskCode
 from sftlab.benchmarks.definition import OutputType, TaskDefinition, task_definition
 from sftlab.benchmarks.gold import gold_answers
 from sftlab.benchmarks.group import TaskGroup
-from sftlab.benchmarks.harness import harness_source, harness_tasks
+from sftlab.benchmarks.harness import harness_source, harness_tasks, is_in_harness
 from sftlab.benchmarks.item import Benchmark, Scorer
 from sftlab.benchmarks.processing.programs import runs_programs
 from sftlab.benchmarks.prompts import TaskWriter
@@ -30,6 +30,7 @@ __all__ = [
     "Outline",
     "benchmark_digest",
     "benchmark_outline",
+    "is_known_by_name",
     "load_benchmark",
     "reads_local_files",
     "shipped_benchmarks",
@@ -118,6 +119,11 @@ def reads_local_files(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path |
     return all(
         isinstance(source, LocalSource) for task in tasks if isinstance(task, Task) for source in task.sources.values()
     )
+
+
+def is_known_by_name(name: str) -> bool:
+    """Whether a study may name a benchmark so without a file: it is shipped, or in an installed harness."""
+    return name in SHIPPED or is_in_harness(name)
 
 
 @dataclass(frozen=True)

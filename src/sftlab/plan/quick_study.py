@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from sftlab.benchmarks.loading import shipped_benchmarks
+from sftlab.benchmarks.loading import is_known_by_name, shipped_benchmarks
 from sftlab.data.example import Dataset, Example
 from sftlab.data.reading import read_dataset
 from sftlab.data.sampling import split_held_out
@@ -138,17 +138,20 @@ def _method(weights: int, samples: int) -> dict[str, object]:
 
 
 def benchmark_entries(texts: Sequence[str], folder: Path, *, taken: Sequence[str] = ()) -> list[object]:
-    """How a study file in `folder` names benchmarks: a shipped name, or a task or prompt/answer file by its path.
+    """How a study file in `folder` names benchmarks: by a known name, or a task or prompt/answer file by its path.
 
-    Raises StudyError for what is neither a file nor a shipped name, and for two of the same name (`taken` are others).
+    Raises StudyError for what is neither a file nor known by name, and for two of the same name (`taken` are others).
     """
     entries: list[object] = []
     names = list(taken)
     for text in texts:
         path = Path(text).expanduser()
-        if not path.is_file() and text not in shipped_benchmarks():
+        if not path.is_file() and not is_known_by_name(text):
             shipped = ", ".join(shipped_benchmarks())
-            raise StudyError(f"--benchmark: there is no file {text}, and the benchmarks that are shipped are {shipped}")
+            raise StudyError(
+                f"--benchmark: there is no file {text}, and the benchmarks known by name are {shipped} and the tasks "
+                "of an installed lm-evaluation-harness"
+            )
         name = legal_name(path.name.split(".")[0]) if path.is_file() else text
         if name in names:
             raise StudyError(f"--benchmark: two benchmarks are called {name!r}: rename one of the files")
