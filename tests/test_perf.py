@@ -17,6 +17,7 @@ PERF = Path(__file__).resolve().parents[1] / "perf"
         ("train_speed.py", ("--quick", "--repeats", "1")),
         ("study_speed.py", ("--small", "--repeats", "1")),
         ("profile_study.py", ("--small",)),
+        ("gpu_training.py", ("--tiny",)),
         ("scoring_speed.py", ("--smallest",)),
     ],
 )
