@@ -79,15 +79,7 @@ def _cut(base: "LoadedBase", ids: list[int], stops: Sequence[str]) -> str:
 
 def by_queue(base: "LoadedBase", tasks: Sequence[FreeTask], *, max_batch_tokens: int) -> list[list[str]]:
     """All tasks in sftlab's queue."""
-    from sftlab.lm.generation import generate_greedy
+    from sftlab.lm.generation import Asking, generate_all
 
-    return [
-        generate_greedy(
-            base,
-            task.prompts,
-            max_new_tokens=task.max_new_tokens,
-            stops=task.stops,
-            max_batch_tokens=max_batch_tokens,
-        )
-        for task in tasks
-    ]
+    asked = [Asking(task.prompts, task.max_new_tokens, task.stops) for task in tasks]
+    return generate_all(base, asked, max_batch_tokens=max_batch_tokens)

@@ -76,7 +76,7 @@ def test_text_ends_before_the_first_stop(base):
 
 def test_rows_that_met_a_stop_are_not_written_on(base):
     passes = []
-    handle = base.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    handle = base.model.base_model.register_forward_pre_hook(lambda *_: passes.append(1))
     try:
         whole = generate_greedy(base, prompts(base)[:1], max_new_tokens=NEW_TOKENS, max_batch_tokens=1000)
         in_full = len(passes)
@@ -138,7 +138,7 @@ def test_out_of_memory_changes_no_text(base):
             failures.append(1)
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    handle = base.model.register_forward_pre_hook(small_device, with_kwargs=True)
+    handle = base.model.base_model.register_forward_pre_hook(small_device, with_kwargs=True)
     try:
         found = generate_greedy(base, prompts(base), max_new_tokens=8, max_batch_tokens=100_000)
     finally:
@@ -151,7 +151,7 @@ def test_a_prompt_too_large_for_the_memory_is_an_error(base):
     def no_device(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    handle = base.model.register_forward_pre_hook(no_device)
+    handle = base.model.base_model.register_forward_pre_hook(no_device)
     try:
         with pytest.raises(ModelError, match="out of memory with a single row"):
             generate_greedy(base, prompts(base)[:2], max_new_tokens=8, max_batch_tokens=100_000)

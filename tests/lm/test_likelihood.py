@@ -9,7 +9,7 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM, MistralConfig, MistralForCausalLM
 
 from sftlab.errors import ModelError
-from sftlab.lm import likelihood
+from sftlab.lm import row_layout
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.likelihood import continuation_log_likelihoods, encode_pair, encode_pairs
 from sftlab.lm.request_tree import Request
@@ -77,7 +77,7 @@ def test_log_likelihoods_equal_their_definition_whatever_the_batches(base, max_b
 
 def test_prompts_are_shared_in_the_models_tested(base):
     # Otherwise the comparison with the definition would say nothing of shared prompts.
-    assert likelihood.row_layout(base) != "apart"
+    assert row_layout.row_layout(base) != "apart"
 
 
 def test_order_of_requests_does_not_matter(base):
@@ -243,7 +243,7 @@ LAYOUTS = ("sequence", "rows", "apart")
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_of_rows_gives_the_definition(base, layout, monkeypatch):
-    monkeypatch.setitem(likelihood._LAYOUTS, base, layout)
+    monkeypatch.setitem(row_layout._LAYOUTS, base, layout)
     requests = few_shot_requests(base.model.config.vocab_size)
     found = continuation_log_likelihoods(base, requests, max_batch_tokens=400)
     expected = [by_definition(base.model, request)[0] for request in requests]
@@ -251,4 +251,4 @@ def test_every_layout_of_rows_gives_the_definition(base, layout, monkeypatch):
 
 
 def test_rows_lie_one_behind_another_on_a_processor(base):
-    assert likelihood.row_layout(base) == "sequence"
+    assert row_layout.row_layout(base) == "sequence"

@@ -4,8 +4,9 @@ Legend: B = rows still being written, T = prompt tokens (padded on the left).
 """
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -15,32 +16,9 @@ from torch import Tensor
 
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.memory import Shortage, run_within_memory
-
-STOP_MARGIN = 4
-"""Tokens decoded beyond those that a stop text can span: the first decoded one may lose its leading space."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """What a row ends with: an end token, or a stop text."""
-
-    end_ids: frozenset[int]
-    stops: tuple[str, ...]
-
-    @property
-    def window(self) -> int:
-        """Last tokens among which a stop text that was just completed lies whole."""
-        return max((len(stop.encode()) for stop in self.stops), default=0) + STOP_MARGIN
-
-
-@dataclass(eq=False)
-class Writing:
-    """One prompt and the tokens written after it; `limit` is how many may be."""
-
-    number: int
-    prompt_ids: NDArray[np.int64]
-    limit: int
-    written: list[int] = field(default_factory=list)
+from sftlab.lm.row_layout import attends_as_tree
+from sftlab.lm.writing import Ending, Writing, is_done, text_of
+from sftlab.lm.writing_queue import WritingQueue
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,37 +56,89 @@ def generate_greedy(  # noqa: PLR0913 - how it is asked, and who is told
     of prompts done. A prompt that does not fit in memory alone is noted in `shortage` and its text is empty, or raises
     ModelError where none is given.
     """
+    rows = [
+        _begun(base, number, prompt, max_new_tokens=max_new_tokens, stops=stops)
+        for number, prompt in enumerate(prompts)
+    ]
+    return write_answers(base, rows, max_batch_tokens=max_batch_tokens, on_progress=on_progress, shortage=shortage)
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """Prompts that are answered alike: new tokens at most, and texts that end an answer."""
+
+    prompts: Sequence[Sequence[int] | NDArray[np.int32]]
+    max_new_tokens: int
+    stops: tuple[str, ...] = ()
+
+
+def generate_all(base: LoadedBase, asked: Sequence[Asking], *, max_batch_tokens: int) -> list[list[str]]:
+    """Answers to several sets of prompts from one queue, set by set; otherwise as `generate_greedy`."""
+    numbers = itertools.count()
+    rows = [
+        _begun(base, next(numbers), prompt, max_new_tokens=one.max_new_tokens, stops=one.stops)
+        for one in asked
+        for prompt in one.prompts
+    ]
+    texts = iter(write_answers(base, rows, max_batch_tokens=max_batch_tokens))
+    return [[next(texts) for _ in one.prompts] for one in asked]
+
+
+def _begun(
+    base: LoadedBase,
+    number: int,
+    prompt: Sequence[int] | NDArray[np.int32],
+    *,
+    max_new_tokens: int,
+    stops: tuple[str, ...],
+) -> Writing:
+    assert 0 < len(prompt) <= base.context_length
     special = base.base_tokenizer.special_tokens
     end_ids = frozenset({*_end_ids(base), *(special[stop] for stop in stops if stop in special)})
     ending = Ending(end_ids, tuple(stop for stop in stops if stop))
-    rows = []
-    for number, prompt in enumerate(prompts):
-        assert 0 < len(prompt) <= base.context_length
-        limit = min(max_new_tokens, base.context_length - len(prompt))
-        rows.append(Writing(number, np.asarray(prompt, dtype=np.int64), limit))
+    limit = min(max_new_tokens, base.context_length - len(prompt))
+    return Writing(number, np.asarray(prompt, dtype=np.int64), limit, ending)
+
+
+def write_answers(
+    base: LoadedBase,
+    rows: Sequence[Writing],
+    *,
+    max_batch_tokens: int,
+    on_progress: Callable[[float], None] = lambda _: None,
+    shortage: Shortage | None = None,
+) -> list[str]:
+    """Write after every prompt, in one queue where the model allows it, else batch by batch; texts by number."""
     texts = [""] * len(rows)
     num_done = 0
 
-    def run(batch: WritingBatch) -> None:
+    def done(row: Writing) -> None:
         nonlocal num_done
-        for row in batch.rows:
-            row.written.clear()
-        _write(base, batch.rows, ending)
-        for row in batch.rows:
-            texts[row.number] = _text(base, row.written, ending)
-        num_done += len(batch.rows)
+        texts[row.number] = text_of(base, row)
+        num_done += 1
         on_progress(num_done / len(rows))
 
-    def leave_out(batch: WritingBatch) -> None:
+    def unfit(row: Writing) -> None:
         assert shortage is not None
-        (row,) = batch.rows
         shortage.unfit[row.number] = len(row.prompt_ids) + row.limit
 
-    batches = _batches(rows, max_batch_tokens, padded=_takes(base, "position_ids"))
+    def run(batch: WritingBatch) -> None:
+        for row in batch.rows:
+            row.written.clear()
+        _write(base, batch.rows)
+        for row in batch.rows:
+            done(row)
+
+    leave_out = None if shortage is None else unfit
     training = base.model.training
     base.model.eval()
     with torch.inference_mode():
-        failures = run_within_memory(batches, run, leave_out=None if shortage is None else leave_out)
+        if _takes(base, "position_ids") and attends_as_tree(base):
+            failures = WritingQueue(base, rows, room=max_batch_tokens, done=done, leave_out=leave_out).run()
+        else:
+            batches = _batches(rows, max_batch_tokens, padded=_takes(base, "position_ids"))
+            alone = None if leave_out is None else (lambda batch: leave_out(batch.rows[0]))
+            failures = run_within_memory(batches, run, leave_out=alone)
     base.model.train(training)
     if shortage is not None:
         shortage.times += failures
@@ -138,7 +168,7 @@ def _batches(rows: Sequence[Writing], max_tokens: int, *, padded: bool) -> Itera
         yield WritingBatch(tuple(batch))
 
 
-def _write(base: LoadedBase, rows: Sequence[Writing], ending: Ending) -> None:
+def _write(base: LoadedBase, rows: Sequence[Writing]) -> None:
     """Write after every prompt until all are done; rows that are done leave the batch."""
     longest = max(len(row.prompt_ids) for row in rows)
     ids = np.full((len(rows), longest), base.pad_id, dtype=np.int64)
@@ -154,7 +184,7 @@ def _write(base: LoadedBase, rows: Sequence[Writing], ending: Ending) -> None:
         chosen = logits_B.argmax(1)
         for row, token in zip(active, chosen.tolist(), strict=True):
             row.written.append(token)
-        going = [place for place, row in enumerate(active) if not _is_done(base, row, ending)]
+        going = [place for place, row in enumerate(active) if not is_done(base, row)]
         if len(going) < len(active):
             if not going:
                 return
@@ -176,27 +206,3 @@ def _next_logits(base: LoadedBase, ids_BT: Tensor, mask_BT: Tensor, cache: objec
     with base.computing():
         out = base.model(**inputs, use_cache=True)
     return out.logits[:, -1].float(), out.past_key_values
-
-
-def _is_done(base: LoadedBase, row: Writing, ending: Ending) -> bool:
-    if row.written[-1] in ending.end_ids or len(row.written) >= row.limit:
-        return True
-    if not ending.stops:
-        return False
-    tail = _decoded(base, row.written[-ending.window :])
-    if not any(stop in tail for stop in ending.stops):
-        return False
-    whole = _decoded(base, row.written)
-    return any(stop in whole for stop in ending.stops)
-
-
-def _text(base: LoadedBase, written: Sequence[int], ending: Ending) -> str:
-    """What was written, cut before the end token and before the first stop text."""
-    end = next((place for place, token in enumerate(written) if token in ending.end_ids), len(written))
-    text = _decoded(base, written[:end])
-    return text[: min((found for stop in ending.stops if (found := text.find(stop)) >= 0), default=len(text))]
-
-
-def _decoded(base: LoadedBase, ids: Sequence[int]) -> str:
-    text: str = base.tokenizer.decode(ids, skip_special_tokens=True)
-    return text

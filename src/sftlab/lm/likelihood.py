@@ -7,32 +7,28 @@ they share, L = labels.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sftlab.lm.attention_windows import tells_windows
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.memory import Shortage, run_within_memory
 from sftlab.lm.request_tree import (
-    Branch,
     Ids,
     Request,
-    Row,
     RowBatch,
     RowTokens,
-    attends,
     num_common,
     row_batches,
     row_tokens,
 )
+from sftlab.lm.row_layout import padded_inputs, prefix_cache, row_layout, sequence_inputs
 from sftlab.lm.token_loss import CHUNK_LOGITS, has_plain_head
 from sftlab.lm.tokenizer import Segment, TokenizedModel
-from sftlab.lm.tree_attention import TreeLayout, attending_as_tree
+from sftlab.lm.tree_attention import attending_as_tree
 
 __all__ = ["LogLikelihoods", "Request", "continuation_log_likelihoods", "encode_pair", "encode_pairs"]
 
@@ -145,7 +141,7 @@ class _Scoring:
         predicted_from = np.concatenate([start + one.predicted_from for start, one in zip(starts, tokens, strict=True)])
         labels = np.concatenate([one.labels for one in tokens])
         requests = np.concatenate([one.requests for one in tokens])
-        inputs = (_inputs if batch.padded else _sequence_inputs)(self._base, batch, tokens)
+        inputs = (padded_inputs if batch.padded else sequence_inputs)(self._base, batch, tokens)
         inputs["past_key_values"] = self._prefix_cache(batch.prefix_ids)
         with nullcontext() if batch.padded else attending_as_tree(self._base.model):
             log_probability_L, greedy_L = self._log_probabilities(inputs, predicted_from, labels)
@@ -159,7 +155,7 @@ class _Scoring:
         key = prefix_ids.tobytes()
         if self._prefix[0] != key:
             self._prefix = (b"", None)
-            self._prefix = (key, _prefix_cache(self._base, prefix_ids))
+            self._prefix = (key, prefix_cache(self._base, prefix_ids, whole=row_layout(self._base) == "sequence"))
         return self._prefix[1]
 
     def _log_probabilities(
@@ -189,110 +185,3 @@ def _starts(tokens: Sequence[RowTokens], *, padded: bool) -> NDArray[np.int64]:
     """Place of every row's first token among the tokens of the pass."""
     lengths = np.array([len(one.ids) for one in tokens], dtype=np.int64)
     return np.arange(len(tokens)) * lengths.max() if padded else np.cumsum(lengths) - lengths
-
-
-def _sequence_inputs(base: LoadedBase, batch: RowBatch, tokens: Sequence[RowTokens]) -> dict[str, Any]:
-    """Arguments of the forward pass over rows one behind another."""
-    ids = np.concatenate([one.ids for one in tokens]).astype(np.int64)
-    positions = np.concatenate([one.positions for one in tokens])
-    return {
-        "input_ids": torch.from_numpy(ids)[None].to(base.device),
-        "position_ids": torch.from_numpy(positions)[None].to(base.device),
-        "tree": TreeLayout([(one.positions, attends(one)) for one in tokens], num_prefix=len(batch.prefix_ids)),
-        "use_cache": False,
-    }
-
-
-def _inputs(base: LoadedBase, batch: RowBatch, tokens: Sequence[RowTokens]) -> dict[str, Any]:
-    """Arguments of the forward pass; positions and mask only where branches must be kept apart.
-
-    Otherwise causal attention alone is right: no token sees the padding to the right of it.
-    """
-    width = max(len(one.ids) for one in tokens)
-    ids = np.full((len(tokens), width), base.pad_id, dtype=np.int64)
-    for row, one in enumerate(tokens):
-        ids[row, : len(one.ids)] = one.ids
-    inputs: dict[str, Any] = {"input_ids": torch.from_numpy(ids).to(base.device), "use_cache": False}
-    if not any(row.forks for row in batch.rows):
-        return inputs
-    num_prefix = len(batch.prefix_ids)
-    positions = np.full(ids.shape, num_prefix, dtype=np.int64)
-    seen = np.zeros((*ids.shape, width), dtype=np.bool_)
-    seen[:, np.arange(width), np.arange(width)] = True
-    for row, one in enumerate(tokens):
-        length = len(one.ids)
-        positions[row, :length] = one.positions
-        seen[row, :length, :length] = attends(one)
-    dtype = base.model.dtype
-    mask = torch.zeros((len(tokens), 1, width, num_prefix + width), dtype=dtype, device=base.device)
-    hidden = torch.from_numpy(~seen).to(base.device)
-    mask[:, 0, :, num_prefix:].masked_fill_(hidden, torch.finfo(dtype).min)
-    inputs.update(position_ids=torch.from_numpy(positions).to(base.device), attention_mask=mask)
-    return inputs
-
-
-def _prefix_cache(base: LoadedBase, prefix_ids: Ids) -> Any:  # noqa: ANN401 - a transformers cache
-    from sftlab.lm.prefix_cache import lent_cache
-
-    ids = torch.from_numpy(prefix_ids.astype(np.int64)).to(base.device)
-    with base.computing():
-        return lent_cache(base.model.base_model(input_ids=ids[None], use_cache=True).past_key_values)
-
-
-RowLayout = Literal["sequence", "rows", "apart"]
-"""Rows one behind another, rows below each other, or every continuation as a row of its own."""
-
-_LAYOUTS: "WeakKeyDictionary[LoadedBase, RowLayout]" = WeakKeyDictionary()
-
-
-def row_layout(base: LoadedBase) -> RowLayout:
-    """How rows are computed: branches and lent prefixes must give what separate rows give, found by trying, once a base.
-
-    `apart` for models whose attention cannot be told what is seen (recurrent states) or that take positions from the
-    place in the row. On GPUs rows lie below each other, for the attention of a sequence takes row by row.
-    """
-    if base not in _LAYOUTS:
-        on_cpu = base.device.type == "cpu"
-        with torch.inference_mode():
-            if on_cpu and _tells_windows(base) and _agrees(base, padded=False):
-                _LAYOUTS[base] = "sequence"
-            else:
-                _LAYOUTS[base] = "rows" if _agrees(base, padded=True) else "apart"
-    return _LAYOUTS[base]
-
-
-_TRIAL_ERRORS = (AssertionError, AttributeError, TypeError, ValueError, RuntimeError, IndexError)
-
-
-def _tells_windows(base: LoadedBase) -> bool:
-    try:
-        return tells_windows(base.model)
-    except _TRIAL_ERRORS:
-        return False
-
-
-def _agrees(base: LoadedBase, *, padded: bool) -> bool:
-    """Whether two branches after a lent prefix give the hidden states that each gives alone."""
-    context = np.arange(6, dtype=np.int32)
-    branches = [np.array(ids, dtype=np.int32) for ids in ([1, 2, 3], [4, 5, 4, 3])]
-    prefix = context[:3]
-    try:
-        cache = _prefix_cache(base, prefix)
-        if cache is None:
-            return False
-        row = Row(context, tuple(Branch(number, ids) for number, ids in enumerate(branches)))
-        tokens = row_tokens(row, len(prefix))
-        inputs = (_inputs if padded else _sequence_inputs)(base, RowBatch(prefix, (row,), padded), [tokens])
-        with base.computing():
-            with nullcontext() if padded else attending_as_tree(base.model):
-                together = base.model.base_model(**inputs, past_key_values=cache).last_hidden_state[0]
-            for number, branch in enumerate(branches, start=1):
-                ids = torch.from_numpy(np.concatenate([context, branch[:-1]]).astype(np.int64)).to(base.device)
-                apart = base.model.base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0, len(prefix) :]
-                own = torch.from_numpy((tokens.branch == 0) | (tokens.branch == number)).to(base.device)
-                tolerance = 1e-4 if apart.dtype == torch.float32 and base.precision.compute == "float32" else 0.05
-                if float((together[own] - apart).abs().max()) > tolerance * float(apart.abs().max()):
-                    return False
-    except _TRIAL_ERRORS:
-        return False
-    return True

@@ -151,6 +151,25 @@ def row_batches(requests: Sequence[Request], *, max_tokens: int, shares: bool, p
     return [batch for group in sorted(batches, key=_longest, reverse=True) for batch in group]
 
 
+def prompt_groups(prompts: Sequence[Ids]) -> list[tuple[Ids, list[Row]]]:
+    """Prompts as rows of one branch each, grouped by a beginning that they share (maybe empty), longest first.
+
+    The branch is the place of the prompt among all.
+    """
+    unread = np.zeros(1, dtype=np.int32)
+    rows = [Row(np.asarray(ids, dtype=np.int32), (Branch(place, unread),)) for place, ids in enumerate(prompts)]
+    alone: list[Row] = []
+    groups: list[tuple[Ids, list[Row]]] = []
+    for group, shared in _groups(sorted(rows, key=lambda row: row.context_ids.tobytes())):
+        if shared >= MIN_PREFIX and len(group) > 1:
+            groups.append((group[0].context_ids[:shared], group))
+        else:
+            alone.extend(group)
+    groups.append((np.empty(0, dtype=np.int32), alone))
+    sorted_groups = [(ids, sorted(group, key=lambda row: row.length, reverse=True)) for ids, group in groups if group]
+    return sorted(sorted_groups, key=lambda group: group[1][0].length, reverse=True)
+
+
 def _rows(requests: Sequence[Request]) -> list[Row]:
     by_context: dict[bytes, list[Branch]] = {}
     for number, request in enumerate(requests):
