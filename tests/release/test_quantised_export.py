@@ -62,7 +62,7 @@ def test_checkpoint_is_scored_beside_the_quantised_base_and_the_base_as_it_is(tr
     with_adapter = logits(tuned)
     tuned.reset()
     assert (with_adapter - logits(tuned)).abs().max() > 1e-2
-    assert 1e-4 < (logits(plain) - logits(tuned)).abs().max()
+    assert (logits(plain) - logits(tuned)).abs().max() > 1e-4
 
 
 def test_card_says_how_to_load_the_base_and_merging_is_refused(trained, tmp_path):

@@ -1,5 +1,7 @@
 """Trackers get every number of the tables, by step."""
 
+import json
+import struct
 import sys
 
 import polars as pl
@@ -91,10 +93,45 @@ def test_tensorboard_shows_every_number_and_a_second_call_replaces_the_first(tra
     assert sorted(value for *_, value in got) == pytest.approx(sorted(value for *_, value in wanted), rel=1e-6)
 
 
-def test_wandb_writes_offline_runs(trained, tmp_path):
+def wandb_records(path):
+    """What an offline run's file holds: records in blocks of 32 KiB, each part with its checksum, length and kind."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, place, whole = path.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        if (rest := 32768 - place % 32768) < 7:
+            place += rest
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, place)
+        whole += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in {1, 4}:
+            yield Record.FromString(whole)
+            whole = b""
+
+
+def test_wandb_holds_every_number_of_offline_runs(trained, tmp_path, capfd):
     pytest.importorskip("wandb")
     assert write_curves("wandb", "tiny", curves(trained), tmp_path) == 4
-    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 4
+    assert "wandb" not in "".join(capfd.readouterr())
+    files = list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(files) == 4
+    found = {}
+    for file in files:
+        records = list(wandb_records(file))
+        (run,) = {
+            (record.run.run_id, record.run.display_name, record.run.project)
+            for record in records
+            if record.HasField("run")
+        }
+        found[run] = {
+            ("/".join(item.nested_key), record.history.step.num, json.loads(item.value_json))
+            for record in records
+            if record.HasField("history")
+            for item in record.history.item
+            if not item.nested_key[0].startswith("_")
+        }
+    assert found == {(one.identity[:16], one.run, "tiny"): expected(trained, one.run) for one in curves(trained)}
 
 
 def test_mlflow_shows_every_number_and_a_second_call_replaces_the_first(trained, tmp_path):

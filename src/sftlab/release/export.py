@@ -36,16 +36,16 @@ def export_model(chosen: Chosen, target: Path, *, merged: bool, force: bool, car
     A full model is a transformers folder, an adapter a PEFT folder, or with `merged` a transformers folder of the base
     with the adapter's delta added. Generation is greedy, as scores are taken, and ends with the end of turn (or of
     sequence) of training, or what else the base's settings end with. `force` replaces an earlier export; no other
-    folder that holds something is ever replaced. Raises StudyError where `merged` has nothing to merge or to merge into, StoreError
-    where the folder cannot be written, ModelError where the base cannot be loaded.
+    folder that holds something is ever replaced. Raises StudyError where `merged` has nothing to merge or to merge
+    into, StoreError where the folder cannot be written, ModelError where the base cannot be loaded.
     """
     adapter = is_adapter(chosen.folder)
     if merged and not adapter:
         raise StudyError(f"{chosen.run.spec.run} is a whole model: --merged is for adapters")
     if merged and chosen.run.spec.method.quantisation is not None:
         raise StudyError(
-            f"{chosen.run.spec.run} was trained and scored on a quantised base, which cannot take the adapter up: export "
-            "it without --merged"
+            f"{chosen.run.spec.run} was trained and scored on a quantised base, which cannot take the adapter up: "
+            "export it without --merged"
         )
     _require_free(target, force=force)
     tokenizer = load_tokenizer(chosen.base.base)

@@ -16,6 +16,8 @@ def write(study: str, curves: Iterable[Curves], folder: Path) -> int:
     A run's id is of its identity, so that what is synchronised again goes to the same run.
     """
     wandb: Any = import_module("wandb")
+    # Neither its own lines on the screen, nor what is on it otherwise, nor the load of this machine meanwhile.
+    quiet = wandb.Settings(silent=True, console="off", x_disable_stats=True)
     count = 0
     for one in curves:
         run = wandb.init(
@@ -26,9 +28,12 @@ def write(study: str, curves: Iterable[Curves], folder: Path) -> int:
             config=dict(one.recipe),
             dir=str(folder),
             mode="offline",
+            settings=quiet,
         )
         for point in one.points:
             run.log(dict(point.values), step=point.step)
         run.finish()
         count += 1
+    # The process that writes the files lags behind the runs.
+    wandb.teardown()
     return count
