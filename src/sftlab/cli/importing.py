@@ -89,6 +89,43 @@ def lm_eval(
     _write(lm_eval_study(folder, base=base, models=described), to or Path("lm-eval"), as_json)
 
 
+@imports.command("checkpoints")
+def checkpoints(  # noqa: PLR0913, PLR0917 - each is an option of the command line
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a trainer's output folder, or a folder of such")],
+    base: Annotated[str, typer.Option(help="the model they were tuned from: a folder or hub id", show_default=False)],
+    to: Annotated[Path, typer.Option("--to", help="the study file to write")] = Path("checkpoints.yaml"),
+    samples: Annotated[int | None, typer.Option(min=1, help="training examples of each run")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="what they were trained on; the folders' names if not given")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="peak rate, where the logs do not say")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="examples per optimizer step; from the logs")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, linear, cosine or wsd; from the logs")] = None,
+    benchmark: Annotated[list[str] | None, typer.Option(help="a shipped benchmark, task file or data file")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Models that transformers, TRL or axolotl trained, as runs of a study to be evaluated and measured."""
+    from sftlab.cli.printing import print_json, print_line
+    from sftlab.plan.quick_study import benchmark_entries
+    from sftlab.release.imports.checkpoints import Stated, study_of_checkpoints, trained_folders, write_study
+    from sftlab.study.reading import load_study
+
+    found = trained_folders(folder)
+    stated = Stated(base, samples, dataset, learning_rate, batch_size, schedule)
+    entries = benchmark_entries(benchmark or (), to.resolve().parent)
+    write_study(study_of_checkpoints(found, stated, benchmarks=entries), to)
+    try:
+        load_study(to)
+    except Exception:
+        to.unlink()
+        raise
+    if as_json:
+        print_json({"study": str(to), "runs": [one.name for one in found]})
+        return
+    print_line(f"{to}: {len(found)} runs; what they were trained with can be mended there")
+    print_line(f"next: `sftlab plan {to}`, then `sftlab run {to}`")
+
+
 def _write(study: "ImportedStudy", folder: Path, as_json: bool) -> None:
     from sftlab.cli.printing import print_json, print_line
     from sftlab.store.imported import write_imported_study

@@ -10,6 +10,7 @@ from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
 from sftlab.evaluate.judging.session import Desk
 from sftlab.evaluate.scoring import score_with
+from sftlab.execute.adopting import adopt
 from sftlab.execute.engines import engine_at
 from sftlab.execute.kept_checkpoints import note_unsorted
 from sftlab.execute.shared_training import cut_record, longer_record
@@ -36,10 +37,16 @@ def train(place: Workplace, job: Job, task: Task) -> Record:
         return cut_record(cell, longer, place.store, facts)
     start = time.monotonic()
     note_unsorted(cell.trajectory, place.setup.resolved, place.store)
-    trained = train_here(place, job, cell) if place.all_devices is None else _train_on_all(place, job, cell)
+    trained = _trained(place, job, cell)
     shutil.rmtree(place.store.working_folder(cell.identity), ignore_errors=True)
     provenance = {**_provenance(place, start), "kernel": trained.kernel}
     return Record(cell.identity, "train", facts, trained.result, trained.rows, provenance)
+
+
+def _trained(place: Workplace, job: Job, cell: RunCell) -> TrainedRun:
+    if cell.adopted:
+        return adopt(place, job, cell)
+    return train_here(place, job, cell) if place.all_devices is None else _train_on_all(place, job, cell)
 
 
 def _train_on_all(place: Workplace, job: Job, cell: RunCell) -> TrainedRun:

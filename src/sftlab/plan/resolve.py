@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from sftlab.analyse.choice import scored_epoch, standings
+from sftlab.plan.adoption import adopted_runs
 from sftlab.plan.benchmark_checks import Benchmarks
 from sftlab.plan.contents import Contents, resolved_template
 from sftlab.plan.devices import default_precision
@@ -68,10 +69,12 @@ def resolve(study: Study, store: Store) -> Resolved:
     sizes = _Sizes(study, store, datasets, contents.unpinned)
     drawn = {cell.identity: sizes.bytes_of(cell.spec) for cell in runs}
     sizes.remember()
+    adopted = adopted_runs(study, bases, contents)
+    drawn |= {cell.identity: DrawnBytes(0, 0) for cell in adopted}
     cells = Cells(
         study=study.study,
         bases=tuple(bases.values()),
-        runs=runs,
+        runs=(*runs, *adopted),
         scores=(),
         measures=tuple(_measure_cells(study, bases, runs, datasets)),
     )

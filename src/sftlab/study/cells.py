@@ -35,6 +35,7 @@ class RunCell:
     Runs whose weights after an epoch do not depend on how many follow share a `trajectory`: the longest is trained, the
     others are its beginnings. Checkpoints belong to the trajectory. Of any other run it is the run's own identity.
     With `keeps_best` the checkpoint of lowest validation loss is the one kept and scored, in place of the last.
+    `adopted` are the folders of a run trained elsewhere, one an epoch: it is taken over, not trained.
     """
 
     spec: RunSpec
@@ -42,6 +43,7 @@ class RunCell:
     identity: str
     trajectory: str
     keeps_best: bool = False
+    adopted: tuple[str, ...] = ()
 
     def checkpoint(self, epoch: int) -> str:
         """Label of the checkpoint after an epoch."""

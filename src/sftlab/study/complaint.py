@@ -19,6 +19,7 @@ from sftlab.study.declaration import (
     RunBlock,
     Seeds,
     Study,
+    TrainedElsewhere,
 )
 from sftlab.study.engine import Server
 from sftlab.study.judge import Judge
@@ -147,6 +148,7 @@ def _model_at(place: Place, root: object) -> type[BaseModel] | None:
         ("evaluation",): Evaluation,
         ("evaluation", "*", "*"): BenchmarkRef,
         ("runs", "*"): RunBlock,
+        ("trained", "*"): TrainedElsewhere,
         ("seeds",): Seeds,
         ("precision",): Precision,
         ("template",): CustomTemplate,

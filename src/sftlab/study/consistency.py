@@ -27,7 +27,7 @@ class Inconsistency:
 
 def first_inconsistency(study: Study) -> Inconsistency | None:
     """The first impossible combination of a study, or None."""
-    checks = (_names, _mixtures, _length, _run_blocks, _methods, _measures, _precision, _evaluation, _engine)
+    checks = (_names, _mixtures, _length, _run_blocks, _methods, _measures, _precision, _evaluation, _engine, _trained)
     return next((found for check in checks for found in check(study)), None)
 
 
@@ -62,7 +62,7 @@ def _names(study: Study) -> Iterator[Inconsistency]:
 
 
 def _mixtures(study: Study) -> Iterator[Inconsistency]:
-    if not study.datasets and not _is_running_server(study):
+    if not study.datasets and not study.trained and not _is_running_server(study):
         yield Inconsistency(("datasets",), "a study needs at least one dataset, got none")
     for name, mixture in study.mixtures.items():
         if mixture == "leave_one_out":
@@ -110,9 +110,18 @@ def _is_running_server(study: Study) -> bool:
     return isinstance(engine, Server) and engine.endpoint is not None
 
 
+def _trained(study: Study) -> Iterator[Inconsistency]:
+    bases = [base.name for base in study.bases]
+    for name, run in study.trained.items():
+        if run.base not in bases:
+            yield _unknown(("trained", name, "base"), "base", run.base, bases)
+        if run.dataset == "none":
+            yield Inconsistency(("trained", name, "dataset"), "the name 'none' stands for the base itself")
+
+
 def _engine(study: Study) -> Iterator[Inconsistency]:
     place: Place = ("evaluation", "engine")
-    if _is_running_server(study) and (study.datasets or len(study.bases) > 1):
+    if _is_running_server(study) and (study.datasets or study.trained or len(study.bases) > 1):
         yield Inconsistency(
             place,
             "a running server (`endpoint`) holds one model, and is legal for one base without datasets: "

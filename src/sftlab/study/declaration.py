@@ -254,6 +254,24 @@ class RunBlock(Frozen):
     score_epochs: ScoredEpochs | None = None
 
 
+class TrainedElsewhere(Frozen):
+    """A run that another trainer did: its output folder, and what is known of its recipe.
+
+    `folder` holds `checkpoint-N` folders (as the trainers of transformers, TRL and axolotl write them) or one model.
+    They become the run's epochs in the order of their steps.
+    """
+
+    base: Name
+    folder: str
+    dataset: Name = Field(description="what it was trained on, for the tables; the data itself is not looked at")
+    samples: Count
+    method: Name | None = None
+    learning_rate: Weight
+    batch_size: Count
+    schedule: Schedule
+    seed: Seed = 0
+
+
 class Budget(Frozen):
     """What the study may cost; `plan` and `run` refuse above it."""
 
@@ -299,6 +317,7 @@ class Study(Frozen):
     max_tokens: Count = 2048
     overflow: Literal["drop", "truncate"] = "truncate"
     runs: tuple[RunBlock, ...] | None = None
+    trained: dict[Name, TrainedElsewhere] = Field(default_factory=dict)
     evaluation: Evaluation = Evaluation()
     measures: tuple[str, ...] = tuple(MEASURES)
     budget: Budget | None = None

@@ -55,6 +55,10 @@ def _with_places(study: Study, folder: Path, tree: YamlTree, name: str) -> Study
         else ref.model_copy(update={"path": existing(ref.path, ("datasets", key, "path"), "file")})
         for key, ref in study.datasets.items()
     }
+    trained = {
+        key: run.model_copy(update={"folder": existing(run.folder, ("trained", key, "folder"), "folder")})
+        for key, run in study.trained.items()
+    }
     benchmarks = []
     for index, benchmark in enumerate(study.evaluation.benchmarks):
         place: Place = ("evaluation", "benchmarks", index)
@@ -69,7 +73,8 @@ def _with_places(study: Study, folder: Path, tree: YamlTree, name: str) -> Study
     if benchmarks_dir is not None:
         benchmarks_dir = existing(benchmarks_dir, ("evaluation", "benchmarks_dir"), "folder")
     evaluation = evaluation.model_copy(update={"benchmarks": tuple(benchmarks), "benchmarks_dir": benchmarks_dir})
-    return study.model_copy(update={"bases": bases, "datasets": datasets, "evaluation": evaluation})
+    absolute = {"bases": bases, "datasets": datasets, "trained": trained, "evaluation": evaluation}
+    return study.model_copy(update=absolute)
 
 
 def _expanded(text: str, folder: Path, where: str) -> Path:
