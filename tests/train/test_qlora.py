@@ -8,9 +8,10 @@ import transformers
 from sftlab.errors import ModelError
 from sftlab.lm.base import LoadedBase, load_base
 from sftlab.lm.encoding import EncodedExamples
-from sftlab.study.declaration import BaseRef, Precision
+from sftlab.study.declaration import BaseRef, CustomTemplate, Precision
 from sftlab.study.identity import digest
 from sftlab.study.methods import Qlora, Quantisation
+from sftlab.train import session
 from sftlab.train.order import epoch_batches
 from tests.lm.models import load, write_model
 from tests.train.runs import LORA, data, spec, train
@@ -154,3 +155,52 @@ def test_base_without_plain_linear_maps_is_refused_in_one_sentence(tmp_path):
     ref = BaseRef(name="gpt2", model=str(tmp_path / "gpt2"))
     with pytest.raises(ModelError, match="only plain linear maps are quantised"):
         load_base(ref, device="cpu", precision=Precision(), quantisation=QLORA.quantisation)
+
+
+def test_run_interrupted_inside_an_epoch_ends_in_the_same_bits(bases, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "KEEP_SHARE", 1e9)
+    base = quantised(bases, compute="bfloat16")
+    given = data(base, tmp_path)
+    run = spec(
+        method=QLORA.model_copy(update={"gradient_checkpointing": True, "optimizer": "adamw_8bit"}),
+        precision=base.precision,
+    )
+    whole = train(base, run, given, tmp_path / "whole", keep_seconds=1e9)
+
+    def stop(progress) -> None:
+        if progress.step == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(base, run, given, tmp_path / "cut", on_progress=stop, keep_seconds=0)
+    resumed = train(base, run, given, tmp_path / "cut")
+    for table in ("losses", "validation", "layers"):
+        assert whole.rows[table].equals(resumed.rows[table]), table
+    assert whole.rows["losses"]["loss"][-1] < whole.rows["losses"]["loss"][0] - 0.1
+
+
+def test_products_in_bfloat16_are_as_close_as_rounding_allows(bases):
+    ids = torch.arange(40)[None]
+    with torch.no_grad():
+        exact = quantised(bases).model(input_ids=ids).logits
+        mixed = quantised(bases, compute="bfloat16")
+        with mixed.computing():
+            rounded = mixed.model(input_ids=ids).logits.float()
+    assert 0 < (rounded - exact).abs().max() < 2**-6 * exact.abs().max()
+
+
+def test_trained_rows_of_special_tokens_stand_beside_the_quantised_base(bases, tmp_path):
+    quantised(bases)
+    ref = BaseRef(name="llama", model=str(bases / "llama"), special_tokens=("<|new|>",))
+    base = load_base(ref, device="cpu", precision=Precision(), quantisation=QLORA.quantisation)
+    template = CustomTemplate(prompt="<|new|>{instruction} ", response="{response}")
+    given = data(base, tmp_path, template=template)
+    train(base, spec(method=QLORA, template=template), given, tmp_path)
+    row = base.special_ids[0]
+    ids = torch.tensor([[1, row, 5, 6]])
+    with torch.no_grad():
+        after_training = base.model(input_ids=ids).logits
+        base.load_checkpoint(tmp_path / "checkpoints" / "epoch-2")
+        assert torch.equal(base.model(input_ids=ids).logits, after_training)
+        base.adapter.token_rows.unload()
+        assert not torch.equal(base.model(input_ids=ids).logits, after_training)
