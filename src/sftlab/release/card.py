@@ -50,6 +50,7 @@ def model_card(
             "The chat template is the one of training; generation ends with the token that ended every answer there, "
             "and is greedy, as it was for the scores below.",
             *_quantisation_lines(chosen.run.spec.method.quantisation),
+            *_special_token_lines(base.special_tokens if adapter else ()),
             *("", "## Data", "", *data),
             *("", "## Recipe", "", "| | |", "|---|---|", *recipe),
             *(("", "## Training", "", "| | |", "|---|---|", *trained) if trained else ()),
@@ -80,6 +81,17 @@ def _quantisation_lines(quantisation: Quantisation | None) -> list[str]:
         "The base is held in four bits, as it was in training and for the scores: load it with "
         f'`BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="{quantisation.kind}", '
         f"bnb_4bit_use_double_quant={quantisation.double})`, computing in the precision below.",
+    ]
+
+
+def _special_token_lines(tokens: tuple[str, ...]) -> list[str]:
+    if not tokens:
+        return []
+    return [
+        "",
+        f"The embeddings of {', '.join(f'`{token}`' for token in tokens)} were trained. Before the adapter is loaded, "
+        "the base needs a row for each token of this folder's tokenizer: "
+        "`model.resize_token_embeddings(len(tokenizer))`, unless it has more.",
     ]
 
 
