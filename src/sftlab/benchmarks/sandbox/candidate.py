@@ -1,6 +1,5 @@
 """The process that a program runs in: it answers calls with plain data, and knows nothing of tests or verdicts."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -36,6 +35,14 @@ def _close_all_but(kept: int) -> None:
     os.closerange(kept + 1, 1 << 16)
 
 
+def _described(error: BaseException) -> tuple[str, str]:
+    """The name and the text of an exception, whose own code may fail too."""
+    try:
+        return str(type(error).__name__), str(error)[:500]
+    except BaseException:  # noqa: BLE001 - whatever a program's exception does when it is described
+        return "Exception", "an exception that cannot be described"
+
+
 class _Program:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
@@ -57,10 +64,7 @@ class _Program:
             reply = ["ok", *getattr(self, f"_{request[0]}")(*request[1:])]
             send(self._channel, reply)
         except BaseException as error:  # noqa: BLE001 - whatever a program raises is its answer
-            with contextlib.suppress(BaseException):
-                kind = str(type(error).__name__)
-                text = str(error)[:500]
-                send(self._channel, ["error", kind, text])
+            send(self._channel, ["error", *_described(error)])
 
     def _load(self, code: str) -> list[Any]:
         exec(compile(code, f"<{MODULE}>", "exec"), self._module.__dict__)

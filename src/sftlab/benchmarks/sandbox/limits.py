@@ -12,8 +12,8 @@ class Limits:
     that can be written, and also the longest file.
     """
 
-    cpu_seconds: int = 5
-    wall_seconds: float = 15.0
+    cpu_seconds: int = 10
+    wall_seconds: float = 30.0
     memory_bytes: int = 1 << 30
     num_processes: int = 8
     scratch_bytes: int = 16 << 20
