@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import time
 from pathlib import Path
 
@@ -10,10 +9,13 @@ import polars as pl
 import pytest
 
 from sftlab.cli.working import do_missing
+from sftlab.errors import StudyError
 from sftlab.execute.session import Outcome
-from tests.end_to_end.flow import command, sftlab, small_study
+from sftlab.plan.judge_cost import judge_cost
+from sftlab.plan.tasks import pending_jobs
+from tests.end_to_end.flow import sftlab, small_study
 from tests.end_to_end.inline import TINY, opened, rows, without_benchmarks
-from tests.end_to_end.test_faults import kill_everything
+from tests.end_to_end.test_faults import kill_everything, start
 from tests.evaluate.judging.server import JudgeServer, said
 
 QUESTIONS = (
@@ -22,7 +24,12 @@ QUESTIONS = (
     ("coding", "Print one.", "Print two."),
     ("stem", "What falls?", "Why?"),
 )
-INSTRUCTIONS = ("Say hello.", "Name a town.", "Count to three.", "Name a colour.")
+OUTPUTS = {
+    "Say hello.": "Hi.",
+    "Name a town.": "Gladly: a town that I know well is Bern, where I was born and where I would like to live.",
+    "Count to three.": "One, two, three.",
+    "Name a colour.": "Blue is a colour, and green.",
+}
 MODELS, MT_CALLS, ALPACA_CALLS = 3, 8, 4
 
 
@@ -54,7 +61,7 @@ def judged_study(folder: Path, server: JudgeServer, **judge) -> Path:
         for n, one in enumerate(QUESTIONS)
         if one[0] in {"math", "coding"}
     ]
-    outputs = [{"instruction": text, "output": f"{text} Gladly, as well as I can."} for text in INSTRUCTIONS]
+    outputs = [{"instruction": text, "output": output} for text, output in OUTPUTS.items()]
     _write_lines(bench / "mt_bench_questions.jsonl", turns)
     _write_lines(bench / "mt_bench_reference_gpt4.jsonl", references)
     (bench / "gpt4_1106_preview__model_outputs.json").write_text(json.dumps(outputs))
@@ -94,11 +101,10 @@ def test_a_study_is_judged_and_its_tables_say_so(tmp_path, server):
     for row in ratings.iter_rows(named=True):
         assert row["verdict"] == f"It is short. Rating: [[{row['score']:.0f}]]"
     wins = items.filter(pl.col("metric") == "win_rate")
-    lengths = {text: len(f"{text} Gladly, as well as I can.") for text in INSTRUCTIONS}
+    lengths = [len(output) for output in OUTPUTS.values()]
     for row in wins.iter_rows(named=True):
-        odds = 2.718281828 ** ((lengths[INSTRUCTIONS[int(row["item"])]] - len(row["answer"])) / 20)
+        odds = 2.718281828 ** ((lengths[int(row["item"])] - len(row["answer"])) / 20)
         assert row["score"] == pytest.approx(odds / (1 + odds), rel=1e-6)
-    assert "rating" in sftlab("analyse", study, "--store", store).stdout
 
 
 def test_reference_answers_are_shown_where_the_category_needs_them(tmp_path, server):
@@ -164,12 +170,15 @@ def test_a_plan_says_what_a_judge_will_cost_and_refuses_above_the_limit(tmp_path
     shown = sftlab("plan", study, "--store", store).stdout
     calls = MODELS * (MT_CALLS + ALPACA_CALLS)
     assert f"judge my-judge: up to {calls} calls" in " ".join(shown.split())
-    told = json.loads(sftlab("plan", study, "--store", store, "--json").stdout)["judge"]
-    assert told["calls"] == calls
-    assert told["usd"] == pytest.approx((told["input_tokens"] * 10 + told["output_tokens"] * 30) / 1e6)
+    now = opened(study, store)
+    told = judge_cost(now.study.evaluation, pending_jobs(now.resolved, now.store), now.store)
+    assert told is not None
+    assert told.calls == calls
+    assert told.usd == pytest.approx((told.input_tokens * 10 + told.output_tokens * 30) / 1e6)
     study.write_text(study.read_text().replace('"retries": 0', '"retries": 0, "budget_calls": 35'))
     assert "budget_calls allows 35" in " ".join(sftlab("plan", study, "--store", store, code=2).stderr.split())
-    assert "budget_calls allows 35" in " ".join(sftlab("run", study, "--store", store, code=2).stderr.split())
+    with pytest.raises(StudyError, match="budget_calls allows 35"):
+        run(study, store)
     assert server.requests == []
 
 
@@ -177,30 +186,24 @@ def test_a_judged_benchmark_without_a_judge_is_one_sentence(tmp_path, server):
     study = judged_study(tmp_path, server)
     text = study.read_text()
     study.write_text(text[: text.index(', "judge"')] + "}\n")
-    error = " ".join(sftlab("plan", study, code=2).stderr.split())
-    assert "'mt_bench' is scored by a judge, and none is given" in error
+    with pytest.raises(StudyError, match="'mt_bench' is scored by a judge, and none is given"):
+        opened(study, tmp_path / "store")
 
 
 def test_a_killed_study_goes_on_without_asking_twice(tmp_path, server):
     server.faults = lambda _: ["hang 0.1"]
     study, store = judged_study(tmp_path, server, concurrency=2), tmp_path / "store"
-    for wanted in (5, 14):
-        process = subprocess.Popen(
-            command("run", study, "--store", store, "--workers", "1"),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        end = time.monotonic() + 120
-        while _kept(store) < wanted and time.monotonic() < end and process.poll() is None:
-            time.sleep(0.02)
-        kill_everything(process)
-        assert wanted <= _kept(store) < len(server.requests) + 1
-    sftlab("run", study, "--store", store, "--workers", "1")
-    in_flight = 2 * 2
+    process = start(study, store)
+    end = time.monotonic() + 240
+    while _kept(store) < 10 and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.02)
+    kill_everything(process)
+    kept = _kept(store)
+    assert kept >= 10
+    assert run(study, store).failed == ()
+    in_flight = 2 * (os.cpu_count() or 1)
     assert sum(server.seen.values()) - len(server.seen) <= in_flight
-    assert _kept(store) == len(server.seen)
+    assert _kept(store) == len(server.seen) > kept
     assert set(rows(study, "scores", store)["status"]) == {"done"}
 
 

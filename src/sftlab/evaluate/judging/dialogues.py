@@ -9,7 +9,6 @@ import numpy as np
 from sftlab.benchmarks.item import Item
 from sftlab.evaluate.engines.engine import Engine
 from sftlab.evaluate.questions import Question
-from sftlab.lm.encoding import encode_prompt
 from sftlab.lm.likelihood import prefix_id
 from sftlab.lm.request_tree import Ids
 from sftlab.lm.templates import ONE_TURN, Roles, resolve_template
@@ -120,4 +119,7 @@ def _prompt(model: TokenizedModel, said: Sequence[str], form: DialogueForm) -> I
         )
         for piece in pieces[:end]
     ]
-    return np.array(encode_prompt(model.base_tokenizer, segments) or [prefix_id(model)], dtype=np.int32)
+    # The end-of-sequence tokens of earlier answers are learned ones, so only the next answer is marked as a response.
+    tokens = model.base_tokenizer.encode([[*segments, Segment("a", response=True)]])[0]
+    before = tokens.ids[: int(np.flatnonzero(tokens.response)[0])]
+    return before if len(before) else np.array([prefix_id(model)], dtype=np.int32)
