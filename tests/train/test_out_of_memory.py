@@ -9,6 +9,8 @@ from sftlab.train import optimizer_step, session
 from tests.lm.models import load
 from tests.train.runs import FULL, LORA, data, spec, train
 
+OFFLOADED = FULL.model_copy(update={"offload": "optimizer"})
+
 
 class Allocator:
     """Fails on purpose: whenever a pass is larger than `limit`, or the given number of times at a stage."""
@@ -63,7 +65,7 @@ def _limit_backward(allocator, monkeypatch, limit):
 
 
 @pytest.mark.parametrize("stage", [_limit_forward, _limit_backward], ids=["forward", "backward"])
-@pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("method", [FULL, LORA, OFFLOADED], ids=["full", "lora", "offloaded"])
 def test_passes_are_halved_until_they_fit(stage, method, allocator, bases, tmp_path, monkeypatch):
     base = load(bases, "llama")
     given = data(base, tmp_path)
