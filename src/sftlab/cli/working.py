@@ -31,6 +31,7 @@ def do_missing(
     from sftlab.execute.workplace import Manner
     from sftlab.plan.cost import check_budget, estimate_cost
     from sftlab.plan.devices import devices, grouped
+    from sftlab.plan.judge_cost import check_judge_budget, judge_cost
     from sftlab.plan.packages import require_packages
     from sftlab.plan.resolve import settled
     from sftlab.plan.tasks import pending_jobs
@@ -50,6 +51,7 @@ def do_missing(
     if opened.study.budget is not None:
         together = tuple(device for place in places for device in (place, *place.partners))
         check_budget(opened.study.budget, estimate_cost(opened.resolved, jobs, opened.store, together))
+    check_judge_budget(opened.study.evaluation.judge, judge_cost(opened.study.evaluation, jobs, opened.store))
     _check_benchmarks(opened)
     executor: Executor
     if on == "inline":
