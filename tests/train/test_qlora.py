@@ -4,11 +4,12 @@ import peft
 import pytest
 import torch
 import transformers
+from pydantic import ValidationError
 
 from sftlab.errors import ModelError
 from sftlab.lm.base import LoadedBase, load_base
 from sftlab.lm.encoding import EncodedExamples
-from sftlab.study.declaration import BaseRef, CustomTemplate, Precision
+from sftlab.study.declaration import BaseRef, CustomTemplate, Precision, Study
 from sftlab.study.identity import digest
 from sftlab.study.methods import Qlora, Quantisation
 from sftlab.train import session
@@ -204,3 +205,16 @@ def test_trained_rows_of_special_tokens_stand_beside_the_quantised_base(bases, t
         assert torch.equal(base.model(input_ids=ids).logits, after_training)
         base.adapter.token_rows.unload()
         assert not torch.equal(base.model(input_ids=ids).logits, after_training)
+
+
+def test_engine_that_is_given_whole_weights_is_refused():
+    fields = {
+        "study": "s",
+        "bases": ["b"],
+        "datasets": {"d": "d.jsonl"},
+        "methods": {"small": {"adapter": "qlora"}},
+        "evaluation": {"engine": "vllm"},
+    }
+    with pytest.raises(ValidationError, match=r"methods\.small trains an adapter that stays beside a quantised base"):
+        Study.model_validate(fields)
+    assert Study.model_validate({**fields, "methods": {"small": {"adapter": "lora"}}})

@@ -27,7 +27,19 @@ class Inconsistency:
 
 def first_inconsistency(study: Study) -> Inconsistency | None:
     """The first impossible combination of a study, or None."""
-    checks = (_names, _mixtures, _length, _run_blocks, _methods, _measures, _precision, _evaluation, _engine, _trained)
+    checks = (
+        _names,
+        _mixtures,
+        _length,
+        _run_blocks,
+        _methods,
+        _quantised,
+        _measures,
+        _precision,
+        _evaluation,
+        _engine,
+        _trained,
+    )
     return next((found for check in checks for found in check(study)), None)
 
 
@@ -127,6 +139,18 @@ def _engine(study: Study) -> Iterator[Inconsistency]:
             "a running server (`endpoint`) holds one model, and is legal for one base without datasets: "
             "`serve` starts a server for every checkpoint",
         )
+
+
+def _quantised(study: Study) -> Iterator[Inconsistency]:
+    if study.evaluation.engine == "built-in":
+        return
+    for name, method in study.methods.items():
+        if method.quantisation is not None:
+            yield Inconsistency(
+                ("evaluation", "engine"),
+                f"an engine is given whole weights, and methods.{name} trains an adapter that stays beside a quantised "
+                "base: write `engine: built-in`",
+            )
 
 
 def _sample_sizes(study: Study, method: str) -> tuple[int, ...]:
