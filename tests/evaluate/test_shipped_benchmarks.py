@@ -25,6 +25,8 @@ GENERATIVE = {
     },
     "naturalquestions": {"bits_per_byte", "squad_exact_match", "squad_f1", "exact_match"},
     "truthfulqa": {"bits_per_byte", "bleu_acc", "bleu_max", "bleu_diff"},
+    "humaneval": {"bits_per_byte", "pass@1"},
+    "mbpp": {"bits_per_byte", "pass@1"},
 }
 METRICS = {
     **GENERATIVE,
@@ -112,3 +114,20 @@ def test_scripted_aliases_score_as_counted_by_hand(stories, tmp_path):
     assert found["squad_exact_match"] == 2 / 4
     assert found["squad_f1"] == pytest.approx((1 + 1 + 2 / 3 + 0) / 4)
     assert found["unparsed"] == 1
+
+
+def test_scripted_programs_score_as_counted_by_hand(stories, tmp_path):
+    rows = [
+        {
+            "task_id": f"HumanEval/{n}",
+            "prompt": f'def plus(x):\n    """Add {n}."""\n',
+            "entry_point": "plus",
+            "canonical_solution": f"    return x + {n}\n",
+            "test": f"def check(candidate):\n    assert candidate(1) == {1 + n}\n",
+        }
+        for n in range(5)
+    ]
+    (tmp_path / "HumanEval.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    said = ("    return x", "```python\ndef plus(x):\n    return x + 1\n```", "    return x", "    exit(0)", " ")
+    found = means(Scripted(stories, said), tmp_path, name="humaneval", scorers=("generative",))
+    assert found == {"pass@1": 2 / 5, "unparsed": 1}

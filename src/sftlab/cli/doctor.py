@@ -13,6 +13,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     import psutil
 
+    from sftlab.benchmarks.sandbox import why_no_sandbox
     from sftlab.cli.printing import print_json, print_line, size
     from sftlab.lm.measured_kernel import kernel_cache, measured_kernels
     from sftlab.plan.devices import default_precision, devices
@@ -31,6 +32,7 @@ def doctor(as_json: AsJson = False) -> None:
         "store": os.environ.get("SFTLAB_STORE", ".sftlab beside each study file"),
         "hub": "offline, by the environment" if os.environ.get("HF_HUB_OFFLINE") else "used for hub ids only",
     }
+    facts["programs"] = why_no_sandbox() or "what models write is run in a sandbox"
     for package in (
         "torch",
         "transformers",

@@ -59,7 +59,8 @@ FORGERIES = {
         "    except OSError:\n        pass\ndef f(x):\n    return 1"
     ),
     "messages_that_are_no_data": (
-        "import os, struct\nfor fd in range(3, 64):\n    try:\n        os.write(fd, struct.pack('>I', 9) + b'not json!')\n"
+        "import os, struct\nfor fd in range(3, 64):\n    try:\n"
+        "        os.write(fd, struct.pack('>I', 9) + b'not json!')\n"
         "    except OSError:\n        pass\ndef f(x):\n    return 1"
     ),
     "message_nested_without_end": (
@@ -88,7 +89,8 @@ FORGERIES = {
         "    return int(re.search(rb'== (\\d{12})', memory.read()).group(1))"
     ),
     "memory_of_its_own_by_ctypes": (
-        "import ctypes\ndef f(x):\n    libc = ctypes.CDLL(None)\n    return libc.process_vm_readv(0, 0, 1, 0, 1, 0) or 1"
+        "import ctypes\ndef f(x):\n    libc = ctypes.CDLL(None)\n"
+        "    return libc.process_vm_readv(0, 0, 1, 0, 1, 0) or 1"
     ),
     "exception_that_ends_loops": "def f(x):\n    raise StopIteration",
     "exception_with_an_equal_to_everything": (

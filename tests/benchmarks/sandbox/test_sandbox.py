@@ -158,3 +158,15 @@ def test_answer_without_code_does_not_pass():
     row = function_to_write({"text": "t", "code": "def f():\r\n  return 1", "test_list": ["assert True"], "task_id": 1})
     assert row["code"] == "def f():\n  return 1"
     assert pass_at_1(row, ["  \n"]) == {"pass@1": 0.0}
+
+
+def test_interrupted_trial_leaves_no_verdict_to_the_next_program(sandbox, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sftlab.benchmarks.sandbox.sandbox.receive", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            sandbox.run(Program("def f():\n    return 1", "assert f() == 1", ("f",)))
+    assert not passes(sandbox, "def f():\n    return 2", "assert f() == 1", "f")
+    assert passes(sandbox, "def f():\n    return 1", "assert f() == 1", "f")

@@ -72,6 +72,9 @@ class Sandbox:
                     return verdict
             except OSError:
                 pass
+            except BaseException:
+                self._end()
+                raise
             self._end()
             return Verdict(False, f"stopped: it does not end within {self.limits.wall_seconds:g} seconds")
 
@@ -114,7 +117,7 @@ class Sandbox:
             )
         self._control, self._owner = near, os.getpid()
         near.settimeout(START_SECONDS)
-        said = near.recv(4096)
+        said = _first_word(near)
         if said[:1] != READY:
             self._end()
             reason = said[1:].decode(errors="replace") or "it does not start"
@@ -171,6 +174,13 @@ def tried(program: Program) -> Verdict:
 
 def _python() -> list[str]:
     return [sys.executable, "-P", "-s", "-B", "-c", START.format(path=str(SOURCES))]
+
+
+def _first_word(control: socket.socket) -> bytes:
+    try:
+        return control.recv(4096)
+    except OSError:
+        return b""
 
 
 def _refusal(reason: str) -> str:
