@@ -7,12 +7,8 @@ import torch
 
 from sftlab.errors import ModelError
 from sftlab.lm.adapters import inject_lora
-from sftlab.measure.weight_change import (
-    adapter_weight_change,
-    folder_weight_change,
-    loaded_weight_change,
-    weight_change,
-)
+from sftlab.measure.checkpoint_diff import diff_checkpoints
+from sftlab.measure.weight_change import adapter_weight_change, loaded_weight_change, weight_change
 from sftlab.study.methods import Lora
 from tests.lm.models import MODELS, load
 
@@ -20,6 +16,12 @@ from tests.lm.models import MODELS, load
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("bases")
+
+
+def same_changes(table, other) -> bool:
+    numbers = ("relative_change", "change_norm", "base_norm")
+    assert table.select("layer", "part").equals(other.select("layer", "part"))
+    return all(table[name].to_list() == pytest.approx(other[name].to_list(), rel=1e-6) for name in numbers)
 
 
 def _moved(base, seed: int = 0) -> None:
@@ -83,7 +85,7 @@ def test_change_of_folders_is_that_in_memory(kind, folder, tmp_path):
     base = load(folder, kind)
     _moved(base)
     base.model.save_pretrained(tmp_path)
-    assert folder_weight_change(folder / kind, tmp_path).equals(loaded_weight_change(base))
+    assert same_changes(diff_checkpoints(folder / kind, tmp_path).layers, loaded_weight_change(base))
 
 
 def test_folder_of_the_original_gpt2_is_compared_by_its_own_names(folder, tmp_path):
@@ -97,7 +99,7 @@ def test_folder_of_the_original_gpt2_is_compared_by_its_own_names(folder, tmp_pa
     save_file(original, tmp_path / "hub" / "model.safetensors")
     _moved(base)
     base.model.save_pretrained(tmp_path / "tuned")
-    table = folder_weight_change(tmp_path / "hub", tmp_path / "tuned")
+    table = diff_checkpoints(tmp_path / "hub", tmp_path / "tuned").layers
     assert table["relative_change"].to_list() == pytest.approx(loaded_weight_change(base)["relative_change"].to_list())
 
 
@@ -111,7 +113,7 @@ def test_change_of_an_adapter_is_that_of_the_merged_weights(kind, folder, tmp_pa
     tables = [
         loaded_weight_change(base),
         adapter_weight_change(base.pristine, base.adapter),
-        folder_weight_change(folder / kind, tmp_path),
+        diff_checkpoints(folder / kind, tmp_path).layers,
     ]
     base.adapter.merge()
     base.adapter = None

@@ -8,6 +8,7 @@ from sftlab.cli.analyse import analyse
 from sftlab.cli.audit import audit
 from sftlab.cli.data import data
 from sftlab.cli.demo import demo
+from sftlab.cli.diff import diff
 from sftlab.cli.doctor import doctor
 from sftlab.cli.export import export
 from sftlab.cli.importing import imports
@@ -22,7 +23,7 @@ from sftlab.cli.table import table
 from sftlab.cli.track import track
 from sftlab.errors import SftlabError
 
-VERBS = (demo, quick, init, plan, run, status, table, sql, analyse, audit, report, export, track, data, doctor)
+VERBS = (demo, quick, init, plan, run, status, table, sql, analyse, audit, report, export, track, data, diff, doctor)
 
 app = typer.Typer(
     name="sftlab",

@@ -4,12 +4,9 @@ The relative change of a group of tensors is ||tuned - base||_F / ||base||_F ove
 2025, section 4.3), with norms summed in float64. Where the base's norm is zero it is null.
 """
 
-import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -17,7 +14,6 @@ import polars as pl
 
 from sftlab.errors import ModelError
 from sftlab.lm.parameters import depth_of, layer_of, num_layers, part_of
-from sftlab.lm.weights import ADAPTER_CONFIG, TOKEN_ROWS, is_adapter, open_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +29,6 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "change_norm": pl.Float64,
     "base_norm": pl.Float64,
 }
-_GPT2_PREFIX = "transformer."
-"""GPT-2 on the hub was written without the prefix that transformers now gives its weights."""
-_BUFFER = re.compile(r"\.(?:masked_bias|attn\.bias|inv_freq)$")
-"""Constants that old checkpoints keep among their weights."""
 _LAYER_PARTS = ("all", "attention", "mlp", "norm")
 _OUTER_PARTS = ("embedding", "norm", "head")
 
@@ -68,8 +60,7 @@ def adapter_weight_change(base: Mapping[str, "Tensor"], adapter: "LoraAdapter") 
 
 def _attached_changes(base: Mapping[str, "Tensor"], adapter: "LoraAdapter") -> dict[str, float]:
     changes = {
-        f"{name}.weight": _low_rank_squared_norm(layer.a, layer.b, layer.scale)
-        for name, layer in adapter.layers.items()
+        f"{name}.weight": low_rank_squared_norm(layer.a, layer.b, layer.scale) for name, layer in adapter.layers.items()
     }
     if adapter.token_rows is not None:
         for name in adapter.token_rows.rows:
@@ -97,49 +88,6 @@ def loaded_weight_change(loaded: "LoadedBase") -> pl.DataFrame:
     return _table_of_changes(loaded.ranks.totals(changes), norms)
 
 
-def folder_weight_change(base_folder: Path, tuned_folder: Path) -> pl.DataFrame:
-    """As `weight_change`, between two checkpoint folders, one tensor at a time; the tuned one may be a PEFT adapter."""
-    base = open_weights(base_folder)
-    tied = _is_tied(base_folder)
-    names = [name for name in base if not (_BUFFER.search(name) or (tied and part_of(name) == "head"))]
-    norms = {name: _squared_norm(base[name]) for name in names}
-    if is_adapter(tuned_folder):
-        return _table_of_changes(_adapter_changes(tuned_folder, norms), norms)
-    tuned = open_weights(tuned_folder)
-    of_tuned = {name.removeprefix(_GPT2_PREFIX): name for name in tuned}
-    changes = {}
-    for name in names:
-        other = of_tuned.get(name.removeprefix(_GPT2_PREFIX), name)
-        changes[name] = _change({other: base[name]}, tuned, other)
-    return _table_of_changes(changes, norms)
-
-
-def _adapter_changes(folder: Path, norms: Mapping[str, float]) -> dict[str, float]:
-    config = json.loads((folder / ADAPTER_CONFIG).read_text())
-    tensors = open_weights(folder)
-    changes = {}
-    for key in tensors:
-        if key.endswith(TOKEN_ROWS):
-            raise ModelError(
-                f"the adapter in {folder} has embeddings of special tokens, which the base's own files do not have"
-            )
-        if not key.endswith(".lora_A.weight"):
-            continue
-        name = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight") + ".weight"
-        name = name if name in norms else name.removeprefix(_GPT2_PREFIX)
-        if name not in norms:
-            raise ModelError(f"the adapter in {folder} changes {name}, which the base does not have")
-        a, b = tensors[key], tensors[key.replace(".lora_A.", ".lora_B.")]
-        root = math.sqrt(a.shape[0]) if config.get("use_rslora") else a.shape[0]
-        changes[name] = _low_rank_squared_norm(a, b, float(config["lora_alpha"]) / root)
-    return changes
-
-
-def _is_tied(folder: Path) -> bool:
-    path = folder / "config.json"
-    return path.is_file() and bool(json.loads(path.read_text()).get("tie_word_embeddings", False))
-
-
 def _squared_norm(weight: "Tensor") -> float:
     import torch
 
@@ -154,7 +102,7 @@ def _change(base: Mapping[str, "Tensor"], tuned: Mapping[str, "Tensor"], name: s
     return _squared_norm(weight - base[name].detach().to(weight.device).float())
 
 
-def _low_rank_squared_norm(a: "Tensor", b: "Tensor", scale: float) -> float:
+def low_rank_squared_norm(a: "Tensor", b: "Tensor", scale: float) -> float:
     """||scale B A||_F^2 as scale^2 <B^T B, A A^T>, which takes rank x rank numbers."""
     a, b = a.detach().double(), b.detach().double()
     return float(scale**2 * ((b.T @ b) * (a @ a.T)).sum().clamp(min=0.0))
