@@ -170,3 +170,13 @@ def test_interrupted_trial_leaves_no_verdict_to_the_next_program(sandbox, monkey
             sandbox.run(Program("def f():\n    return 1", "assert f() == 1", ("f",)))
     assert not passes(sandbox, "def f():\n    return 2", "assert f() == 1", "f")
     assert passes(sandbox, "def f():\n    return 1", "assert f() == 1", "f")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_sandbox_needs_no_root():
+    code = "import os\nfrom sftlab.benchmarks.sandbox import why_no_sandbox\nprint(os.getuid(), why_no_sandbox())"
+    command = ["unshare", "--user", "--map-user=1234", "--map-group=1234", sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if "unshare" in found.stderr:
+        pytest.skip(f"this unshare cannot name a user: {found.stderr.strip()}")
+    assert found.stdout.split() == ["1234", "None"]
