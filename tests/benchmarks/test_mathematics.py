@@ -85,7 +85,6 @@ DIFFERENT = [
 HOSTILE = [
     "9^{9^{9^{9^{9}}}}",
     "{" * 1500,
-    "(" * 900 + "1" + ")" * 900,
     "\\sqrt{" * 200 + "2" + "}" * 200,
     "__import__('os').system('touch /tmp/harmed')",
     "\\begin{pmatrix}" + "1&" * 400 + "\\end{pmatrix}",
