@@ -178,7 +178,7 @@ def _failure(answers: dict[int, _Answer], count: int) -> SftlabError:
 def _work(setup: Setup, index: int, count: int, meeting: Path, connection: Connection) -> None:
     """Body of a rank: runs in, answers out, until the worker goes or something fails."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    threading.Thread(target=leave_with_parent, args=(meeting.parent,), daemon=True).start()
     from sftlab.lm.sharding import meet
 
     try:
