@@ -25,7 +25,7 @@ def test_paper_example_is_planned_without_a_network(tmp_path: Path, monkeypatch:
     cost = planned["cost"]
     assert (cost["trainings"], cost["models"]) == (341, 1070)
     assert len(planned["runs"]) == len({run["identity"] for run in planned["runs"]}) == 341
-    assert planned["cells"]["scores"]["total"] == (1070 + 12) * 3
+    assert planned["cells"]["scores"]["total"] == (1070 + 12) * 17
     assert len(planned["provisional"]) == 12 + 10
     examples = 240 * 1000 + 24 * 10000 + 30 * 1000 + 27 * 20000 + 20 * 9000
     assert cost["train_tokens"] == pytest.approx(examples * 10 * 1000 / 3, rel=1e-3)
