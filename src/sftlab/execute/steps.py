@@ -9,6 +9,7 @@ from pathlib import Path
 from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
 from sftlab.evaluate.judging.session import Desk
+from sftlab.evaluate.noise import measured_noise
 from sftlab.evaluate.scoring import score_with
 from sftlab.execute.adopting import adopt
 from sftlab.execute.engines import engine_at
@@ -84,15 +85,17 @@ def score(place: Workplace, job: Job, task: Task) -> Record:
     benchmark = _benchmark(place, cell)
     engine = engine_at(place, job, cell.epoch, precision)
     asked_as = study.base_template if cell.base_condition else study.asked_template
+    template = asked_as if asked_as == "plain" else resolved_template(asked_as, job.base.base)
     scored = score_with(
         engine,
         benchmark,
-        template=asked_as if asked_as == "plain" else resolved_template(asked_as, job.base.base),
+        template=template,
         desk=_desk(place),
         on_progress=lambda share: place.moved(share, 0),
     )
     facts = {"checkpoint": cell.checkpoint, "benchmark": benchmark.name, "benchmark_digest": cell.benchmark_digest}
-    return Record(cell.identity, "score", facts, scored.result, scored.rows, _provenance(place, start))
+    result = {**scored.result, "noise": measured_noise(engine, benchmark, scored, template=template)}
+    return Record(cell.identity, "score", facts, result, scored.rows, _provenance(place, start))
 
 
 def measure(place: Workplace, job: Job, task: Task) -> Record:
