@@ -237,3 +237,12 @@ def test_p_is_known_also_at_degrees_of_freedom_where_scipys_quantile_is_not():
         for df in (2.047302365118256, 2.0473)
     )
     assert p_at == pytest.approx(p_beside, rel=1e-4)
+
+
+def test_the_interval_of_a_bounded_mean_keeps_to_its_bounds():
+    found = intervals.mean(np.array([0.9, 1.0, 0.95, 0.2]))
+    assert found.ci_high > 1.0
+    kept = intervals.within(found, (0.0, 1.0))
+    assert (kept.value, kept.se, kept.ci_high) == (found.value, found.se, 1.0)
+    assert kept.ci_low == found.ci_low
+    assert intervals.within(intervals.mean(np.array([0.5])), (0.0, 1.0)).ci_low is None

@@ -164,6 +164,13 @@ def not_negative(estimate: Estimate) -> Estimate:
     return estimate if low is None else replace(estimate, ci_low=max(0.0, low))
 
 
+def within(estimate: Estimate, bounds: tuple[float, float]) -> Estimate:
+    """The estimate of a mean whose values lie within bounds: so does its interval."""
+    if estimate.ci_low is None or estimate.ci_high is None:
+        return estimate
+    return replace(estimate, ci_low=max(bounds[0], estimate.ci_low), ci_high=min(bounds[1], estimate.ci_high))
+
+
 def clustered_mean(value_N: Reals, cluster_N: Labels) -> Estimate:
     """Mean of the cluster means with Student's t interval over clusters; `n` counts clusters."""
     _, place_N = np.unique(cluster_N, return_inverse=True)

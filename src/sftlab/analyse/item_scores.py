@@ -130,7 +130,8 @@ def score_estimate(rows: pl.DataFrame, metric: str) -> Estimate | None:
         return intervals.not_negative(intervals.ratio(numerator_N, weight_N))
     if right_or_wrong(numerator_N):
         return intervals.proportion(int(numerator_N.sum()), len(numerator_N))
-    return intervals.mean(numerator_N)
+    found, bounds = intervals.mean(numerator_N), metric_named(metric).range
+    return found if bounds is None else intervals.within(found, bounds)
 
 
 def gain_estimate(rows: pl.DataFrame, metric: str) -> Estimate | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sftlab.analyse.intervals import Estimate, Reals, mean, proportion
+from sftlab.analyse.intervals import Reals
 
 MAX_STEPS = 200
 TOLERANCE = 1e-12
@@ -28,13 +28,6 @@ class LengthControlled:
     by_item: Reals
     intercept: float | None = None
     slope: float | None = None
-
-    @property
-    def estimate(self) -> Estimate:
-        """The win rate with its interval: of the delta method on the sandwich variance of the regression."""
-        if self.intercept is None and self.win_rate in {0.0, 1.0}:
-            return proportion(int(self.by_item.sum()), len(self.by_item))
-        return mean(self.by_item)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """`pooled`: a ratio of sums over items (bits over bytes), not a mean of item scores; `share`: between 0 and 1."""
+    """`pooled`: a ratio of sums over items (bits over bytes), not a mean of item scores; `share`: between 0 and 1.
+
+    `bounds` are the least and the greatest value of what is no share.
+    """
 
     unit: str
     higher_is_better: bool
     pooled: bool = False
     share: bool = False
+    bounds: tuple[float, float] | None = None
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The least and the greatest value that an item can have, where there are any."""
+        return (0.0, 1.0) if self.share else self.bounds
 
 
 BITS_PER_BYTE = Metric("bits per byte", higher_is_better=False, pooled=True)
@@ -28,7 +37,7 @@ METRICS = {
     "bleu_acc": Metric("nearer to the truth", higher_is_better=True, share=True),
     "bleu_max": Metric("BLEU", higher_is_better=True),
     "bleu_diff": Metric("BLEU", higher_is_better=True),
-    "rating": Metric("rating from 1 to 10", higher_is_better=True),
+    "rating": Metric("rating points", higher_is_better=True, bounds=(1.0, 10.0)),
     "win_rate": Metric("win rate", higher_is_better=True, share=True),
     "length_controlled_win_rate": Metric("length-controlled win rate", higher_is_better=True, share=True),
 }
@@ -58,8 +67,8 @@ def main_metric(available: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """The scorer and metric in which a benchmark's answer is given, of those it has.
 
     Accuracy where there are choices; else bits per byte of the gold answer, which ranks small models where free answers
-    are all wrong; exact match, or what stands for it, where answers are only generated. Of a judge's: the rating of all turns, the plain win
-    rate (the length-controlled one has no value where length alone parts wins from losses).
+    are all wrong; exact match, or what stands for it, where answers are only generated. Of a judge's: the rating of all
+    turns, the plain win rate (the length-controlled one has no value where length alone parts wins from losses).
     """
     names = sorted(set(available))
     assert names

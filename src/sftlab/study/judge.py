@@ -1,10 +1,12 @@
 """The judge of a study: which model gives verdicts on free answers, how it is asked, and what that may cost."""
 
+import re
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+ENVIRONMENT_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -21,7 +23,7 @@ class Judge(BaseModel):
 
     endpoint: str = Field(description="the part of the address before /chat/completions, as http://localhost:8000/v1")
     model: str = Field(min_length=1)
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    api_key_env: str | None = None
     temperature: Annotated[float, Field(ge=0.0)] = 0.0
     max_tokens: Count = Field(default=2048, description="of a rating with its explanation")
     order: Literal["random", "both"] = Field(
@@ -46,6 +48,8 @@ class Judge(BaseModel):
             raise ValueError("`endpoint` is an address like http://localhost:8000/v1")
         if parts.username or parts.password or parts.query:
             raise ValueError("`endpoint` holds no key: put it in an environment variable named by `api_key_env`")
+        if self.api_key_env is not None and not ENVIRONMENT_NAME.match(self.api_key_env):
+            raise ValueError("`api_key_env` is the name of an environment variable, such as JUDGE_KEY, never a key")
         prices = (self.usd_per_million_input, self.usd_per_million_output)
         if self.budget_usd is not None and None in prices:
             raise ValueError("`budget_usd` needs `usd_per_million_input` and `usd_per_million_output`")
