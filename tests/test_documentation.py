@@ -32,12 +32,15 @@ def test_study_in_the_readme_can_be_read(tmp_path: Path) -> None:
     assert study.samples == (200, 1000)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/importing.md"])
 def test_every_command_in_the_documentation_exists_with_its_options(page: str) -> None:
     text = (DOCS.parent / page).read_text()
     commands = re.findall(r"^sftlab (\w+)(.*?)(?:#.*)?$", text, flags=re.MULTILINE)
     assert commands
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for verb, words in commands:
-        options = {name for parameter in verbs[verb].params for name in parameter.opts}
+        command = verbs[verb]
+        if kinds := getattr(command, "commands", None):
+            command = kinds[words.split()[0]]
+        options = {name for parameter in command.params for name in parameter.opts}
         assert set(re.findall(r"(?<!\S)--[\w-]+", words)) <= options, verb
