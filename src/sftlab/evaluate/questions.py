@@ -3,19 +3,23 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from sftlab.benchmarks.item import Benchmark, Item
+from sftlab.evaluate.compiled import Encoded, read_compiled, write_compiled
 from sftlab.lm.encoding import encode_continuation, encode_prompt
 from sftlab.lm.likelihood import encode_pairs, prefix_id
 from sftlab.lm.request_tree import Ids, Request
 from sftlab.lm.templates import ResolvedTemplate, render_prompt, resolve_template
 from sftlab.lm.tokenizer import TokenizedModel
 from sftlab.study.declaration import Template
+from sftlab.study.identity import digest
 
+VERSION = 1
 MIN_NEW_TOKENS = 64
 """New tokens that a context must have room for where the benchmark allows as many."""
 
@@ -60,21 +64,26 @@ _OF_BASE: "WeakKeyDictionary[TokenizedModel, dict[tuple[str, str], tuple[Questio
 
 
 def questions(
-    base: TokenizedModel, benchmark: Benchmark, template: Literal["plain"] | Template
+    base: TokenizedModel,
+    benchmark: Benchmark,
+    template: Literal["plain"] | Template,
+    *,
+    folder: Path | None = None,
 ) -> tuple[tuple[Question, ...], tuple[str, ...]]:
     """The items of a benchmark in ids, and the texts that end a generated answer.
 
     `plain` puts context and continuation together as lm-evaluation-harness does. A template puts the context where
     training had the instruction and the continuation, without the benchmark's delimiter, where it had the response
     (lm-evaluation-harness drops the delimiter under a chat template too); the token that ends the assistant's turn then
-    ends an answer as well.
+    ends an answer as well. Ids are read from `folder` where they were made before, else kept there.
     """
     resolved = template if template == "plain" else resolve_template(template, base.base_tokenizer.tokenizer)
     source = "plain" if resolved == "plain" else f"{resolved.name}\n{resolved.source}"
     known = _OF_BASE.setdefault(base, {})
     key = (_content_digest(benchmark), source)
     if key not in known:
-        known[key] = _encoded(base, benchmark, resolved)
+        name = digest({"version": VERSION, "tokenizer": base.base_tokenizer.digest, "asked": list(key)})
+        known[key] = _questions(base, benchmark, resolved, None if folder is None else folder / f"benchmark-{name}")
     end = None if resolved == "plain" else resolved.end_of_turn
     return known[key], (*benchmark.stops, *([end] if end else []))
 
@@ -86,23 +95,43 @@ def _content_digest(benchmark: Benchmark) -> str:
     return content.hexdigest()
 
 
-def _encoded(
-    base: TokenizedModel, benchmark: Benchmark, template: ResolvedTemplate | Literal["plain"]
+def _questions(
+    base: TokenizedModel, benchmark: Benchmark, template: ResolvedTemplate | Literal["plain"], kept: Path | None
 ) -> tuple[Question, ...]:
-    items = benchmark.items
-    writes = not {"generative", "judge"}.isdisjoint(benchmark.scorers)
-    answers = [(item.choices or item.gold[:1]) if "likelihood" in benchmark.scorers else () for item in items]
-    pairs = [(item.context, answer) for item, texts in zip(items, answers, strict=True) for answer in texts]
-    requests = iter(_requests(base, pairs, benchmark, template))
+    answers = _answers(benchmark)
+    encoded = None if kept is None else read_compiled(kept)
+    if encoded is None:
+        encoded = _encoded(base, benchmark, template)
+        if kept is not None:
+            write_compiled(kept, encoded)
     return tuple(
         Question(
-            item,
+            item, one.continuations, tuple(text.removeprefix(benchmark.delimiter) for text in texts), one.prompt_ids
+        )
+        for item, one, texts in zip(benchmark.items, encoded, answers, strict=True)
+    )
+
+
+def _answers(benchmark: Benchmark) -> list[tuple[str, ...]]:
+    """Of every item the continuations whose log-likelihoods are asked: its choices, or its first gold answer."""
+    asked = "likelihood" in benchmark.scorers
+    return [(item.choices or item.gold[:1]) if asked else () for item in benchmark.items]
+
+
+def _encoded(
+    base: TokenizedModel, benchmark: Benchmark, template: ResolvedTemplate | Literal["plain"]
+) -> list[Encoded]:
+    items, answers = benchmark.items, _answers(benchmark)
+    writes = not {"generative", "judge"}.isdisjoint(benchmark.scorers)
+    pairs = [(item.context, answer) for item, texts in zip(items, answers, strict=True) for answer in texts]
+    requests = iter(_requests(base, pairs, benchmark, template))
+    return [
+        Encoded(
             tuple(next(requests) for _ in texts),
-            tuple(text.removeprefix(benchmark.delimiter) for text in texts),
             _prompt(base, item.context, benchmark, template) if writes else np.empty(0, np.int32),
         )
         for item, texts in zip(items, answers, strict=True)
-    )
+    ]
 
 
 def _requests(

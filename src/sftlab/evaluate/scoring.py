@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -73,6 +74,7 @@ def score_with(
     *,
     template: Literal["plain"] | Template,
     desk: Desk | None = None,
+    compiled: Path | None = None,
     on_progress: Callable[[float], None] = unwatched,
 ) -> Scored:
     """Score an engine's model on every item, by each of the benchmark's scorers.
@@ -85,9 +87,10 @@ def score_with(
     `wall_seconds`; `engine` says which engine answered; `judge`, where one was asked, what and how often, and
     `left_out` counts by reason the items that have an answer and no verdict (status `failed`). Raises ModelError where
     the model's log-likelihoods are not finite numbers, and JudgeError where questions to the judge of `desk` stay open.
+    `compiled` is the folder where benchmarks are kept as token arrays.
     """
     start = time.monotonic()
-    asked_items, stops = questions(engine.model, benchmark, template)
+    asked_items, stops = questions(engine.model, benchmark, template, folder=compiled)
     found: dict[Scorer, _Asked] = {}
     for place, scorer in enumerate(benchmark.scorers):
 
@@ -97,7 +100,7 @@ def score_with(
         if scorer == "likelihood":
             found[scorer] = _by_likelihood(engine, benchmark, asked_items, progress)
         elif scorer == "judge":
-            form = DialogueForm(template, stops)
+            form = DialogueForm(template, stops, benchmark.system_prompt)
             found[scorer] = _by_judge(engine, benchmark, asked_items, form=form, desk=desk, on_progress=progress)
         else:
             found[scorer] = _by_generation(engine, benchmark, asked_items, stops=stops, on_progress=progress)

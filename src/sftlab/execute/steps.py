@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
+from sftlab.evaluate.engines.built_in import BuiltInEngine
 from sftlab.evaluate.judging.session import Desk
 from sftlab.evaluate.noise import measured_noise
 from sftlab.evaluate.scoring import score_with
@@ -18,6 +19,7 @@ from sftlab.execute.shared_training import cut_record, longer_record
 from sftlab.execute.training import encoding_recipe, selected_examples, train_here
 from sftlab.execute.workplace import SCORE_BATCH_TOKENS, Workplace
 from sftlab.lm.encoding import encode_examples
+from sftlab.lm.kept_answers import KeptAnswers
 from sftlab.measure import DATA_MEASURES
 from sftlab.plan.base_size import num_weights
 from sftlab.plan.contents import resolved_template
@@ -84,6 +86,9 @@ def score(place: Workplace, job: Job, task: Task) -> Record:
     precision = job.run.spec.precision if job.run else study.precision or default_precision()
     benchmark = _benchmark(place, cell)
     engine = engine_at(place, job, cell.epoch, precision)
+    working = place.store.working_folder(cell.identity)
+    if isinstance(engine, BuiltInEngine):
+        engine = replace(engine, kept=KeptAnswers(working))
     asked_as = study.base_template if cell.base_condition else study.asked_template
     template = asked_as if asked_as == "plain" else resolved_template(asked_as, job.base.base)
     scored = score_with(
@@ -91,8 +96,10 @@ def score(place: Workplace, job: Job, task: Task) -> Record:
         benchmark,
         template=template,
         desk=_desk(place),
+        compiled=place.store.tokens_folder,
         on_progress=lambda share: place.moved(share, 0),
     )
+    shutil.rmtree(working, ignore_errors=True)
     facts = {"checkpoint": cell.checkpoint, "benchmark": benchmark.name, "benchmark_digest": cell.benchmark_digest}
     result = {**scored.result, "noise": measured_noise(engine, benchmark, scored, template=template)}
     return Record(cell.identity, "score", facts, result, scored.rows, _provenance(place, start))
@@ -138,15 +145,18 @@ def _desk(place: Workplace) -> Desk | None:
 
 
 def _benchmark(place: Workplace, cell: ScoreCell) -> Benchmark:
+    """The items, written out once for as long as the worker lives."""
     evaluation = place.setup.resolved.study.evaluation
     limit = cell.benchmark.items or evaluation.items
-    benchmark = load_benchmark(
-        cell.benchmark,
-        folder=Path.cwd(),
-        benchmarks_dir=Path(evaluation.benchmarks_dir) if evaluation.benchmarks_dir else None,
-        items=None if limit == "all" else limit,
-    )
-    return replace(benchmark, system_prompt=evaluation.system_prompt)
+    key = (cell.benchmark_digest, cell.benchmark.name)
+    if key not in place.benchmarks:
+        place.benchmarks[key] = load_benchmark(
+            cell.benchmark,
+            folder=Path.cwd(),
+            benchmarks_dir=Path(evaluation.benchmarks_dir) if evaluation.benchmarks_dir else None,
+            items=None if limit == "all" else limit,
+        )
+    return replace(place.benchmarks[key], system_prompt=evaluation.system_prompt)
 
 
 def _provenance(place: Workplace, start: float) -> dict[str, object]:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from sftlab.benchmarks.item import Benchmark
 from sftlab.errors import DataError, ModelError, TrainingError
 from sftlab.execute.event import Event, Moved
 from sftlab.plan.contents import Contents
@@ -87,6 +88,7 @@ class Workplace:
         self.all_devices: AllDevices | None = None
         self._loaded: dict[_Held, LoadedBase] = {}
         self._current: _Held | None = None
+        self.benchmarks: dict[tuple[str, str], Benchmark] = {}
         self._verified: set[str] = set()
         self._tokens = 0
         self._told_at = 0.0

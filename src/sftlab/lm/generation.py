@@ -15,10 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sftlab.lm.base import LoadedBase
+from sftlab.lm.kept_answers import KeptAnswers, work_digest
 from sftlab.lm.memory import Shortage, run_within_memory
+from sftlab.lm.request_tree import prompt_groups
 from sftlab.lm.row_layout import attends_as_tree
 from sftlab.lm.writing import Ending, Writing, is_done, text_of
 from sftlab.lm.writing_queue import WritingQueue
+
+SEGMENT_ROOMS = 8
+"""Tokens of a segment of rows, in those that are held at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,7 @@ def generate_greedy(  # noqa: PLR0913 - how it is asked, and who is told
     max_batch_tokens: int,
     on_progress: Callable[[float], None] = lambda _: None,
     shortage: Shortage | None = None,
+    kept: KeptAnswers | None = None,
 ) -> list[str]:
     """The likeliest token, again and again, after each prompt: the texts written, in the order of the prompts.
 
@@ -60,7 +66,9 @@ def generate_greedy(  # noqa: PLR0913 - how it is asked, and who is told
         _begun(base, number, prompt, max_new_tokens=max_new_tokens, stops=stops)
         for number, prompt in enumerate(prompts)
     ]
-    return write_answers(base, rows, max_batch_tokens=max_batch_tokens, on_progress=on_progress, shortage=shortage)
+    return write_answers(
+        base, rows, max_batch_tokens=max_batch_tokens, on_progress=on_progress, shortage=shortage, kept=kept
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +115,20 @@ def write_answers(
     max_batch_tokens: int,
     on_progress: Callable[[float], None] = lambda _: None,
     shortage: Shortage | None = None,
+    kept: KeptAnswers | None = None,
 ) -> list[str]:
-    """Write after every prompt, in one queue where the model allows it, else batch by batch; texts by number."""
+    """Write after every prompt, in one queue where the model allows it, else batch by batch; texts by number.
+
+    The queue is emptied after every segment of rows, which are divided by their lengths alone; segments that are in
+    `kept` are not written again.
+    """
     texts = [""] * len(rows)
     num_done = 0
+    shortage_of_memory = Shortage() if shortage is None else shortage
+    settings = [(row.limit, sorted(row.ending.end_ids), row.ending.stops) for row in rows]
+    sequences = (row.prompt_ids.astype(np.int32) for row in rows)
+    work = "" if kept is None else work_digest("answers", sequences, max_batch_tokens, settings)
+    known = {} if kept is None else kept.read(work)
 
     def done(row: Writing) -> None:
         nonlocal num_done
@@ -119,8 +137,51 @@ def write_answers(
         on_progress(num_done / len(rows))
 
     def unfit(row: Writing) -> None:
-        assert shortage is not None
-        shortage.unfit[row.number] = len(row.prompt_ids) + row.limit
+        shortage_of_memory.unfit[row.number] = len(row.prompt_ids) + row.limit
+
+    training = base.model.training
+    base.model.eval()
+    with torch.inference_mode():
+        for segment in _segments(rows, SEGMENT_ROOMS * max_batch_tokens):
+            if all(row.number in known for row in segment):
+                for row in segment:
+                    texts[row.number] = known[row.number]
+                num_done += len(segment)
+                continue
+            leave_out = None if shortage is None else unfit
+            shortage_of_memory.times += _write_segment(base, segment, max_batch_tokens, done, leave_out)
+            if kept is not None and not any(row.number in shortage_of_memory.unfit for row in segment):
+                kept.add(work, {row.number: texts[row.number] for row in segment})
+    base.model.train(training)
+    return texts
+
+
+def _segments(rows: Sequence[Writing], tokens: int) -> Iterator[list[Writing]]:
+    """Rows in the order in which they are asked, parted where so many tokens are together."""
+    segment: list[Writing] = []
+    held = 0
+    for _, group in prompt_groups([row.prompt_ids.astype(np.int32) for row in rows]):
+        for one in group:
+            row = rows[one.branches[0].request]
+            segment.append(row)
+            held += len(row.prompt_ids) + row.limit
+            if held >= tokens:
+                yield segment
+                segment, held = [], 0
+    if segment:
+        yield segment
+
+
+def _write_segment(
+    base: LoadedBase,
+    rows: Sequence[Writing],
+    max_batch_tokens: int,
+    done: Callable[[Writing], None],
+    leave_out: Callable[[Writing], None] | None,
+) -> int:
+    """Write after every prompt; how often memory ran out."""
+    if _takes(base, "position_ids") and attends_as_tree(base):
+        return WritingQueue(base, rows, room=max_batch_tokens, done=done, leave_out=leave_out).run()
 
     def run(batch: WritingBatch) -> None:
         for row in batch.rows:
@@ -129,20 +190,9 @@ def write_answers(
         for row in batch.rows:
             done(row)
 
-    leave_out = None if shortage is None else unfit
-    training = base.model.training
-    base.model.eval()
-    with torch.inference_mode():
-        if _takes(base, "position_ids") and attends_as_tree(base):
-            failures = WritingQueue(base, rows, room=max_batch_tokens, done=done, leave_out=leave_out).run()
-        else:
-            batches = _batches(rows, max_batch_tokens, padded=_takes(base, "position_ids"))
-            alone = None if leave_out is None else (lambda batch: leave_out(batch.rows[0]))
-            failures = run_within_memory(batches, run, leave_out=alone)
-    base.model.train(training)
-    if shortage is not None:
-        shortage.times += failures
-    return texts
+    batches = _batches(rows, max_batch_tokens, padded=_takes(base, "position_ids"))
+    alone = None if leave_out is None else (lambda batch: leave_out(batch.rows[0]))
+    return run_within_memory(batches, run, leave_out=alone)
 
 
 def _end_ids(base: LoadedBase) -> set[int]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sftlab.lm.base import LoadedBase
+from sftlab.lm.kept_answers import KeptAnswers, work_digest
 from sftlab.lm.memory import Shortage, run_within_memory
 from sftlab.lm.request_tree import (
     Ids,
@@ -90,20 +91,28 @@ def continuation_log_likelihoods(
     max_batch_tokens: int,
     on_progress: Callable[[float], None] = lambda _: None,
     shortage: Shortage | None = None,
+    kept: KeptAnswers | None = None,
 ) -> LogLikelihoods:
     """Log-likelihood of every continuation given its context, in the order of the requests.
 
     `on_progress` is told the share done. Sums are float64 over float32 log-probabilities; in float32 they depend on
     batching and order by less than 1e-5 of their size. Batches that do not fit in memory are halved; a request that
     does not fit alone is noted in `shortage` and its log-likelihood is NaN, or raises ModelError where none is given.
-    Every request must fit the model's context (`Request.num_inputs`).
+    Every request must fit the model's context (`Request.num_inputs`). Batches that are in `kept` are not asked again.
     """
     scoring = _Scoring(base, len(requests))
     layout = row_layout(base)
+    sequences = (ids for request in requests for ids in (request.context_ids, request.continuation_ids))
+    work = "" if kept is None else work_digest("likelihood", sequences, max_batch_tokens, layout)
     batches = row_batches(requests, max_tokens=max_batch_tokens, shares=layout != "apart", padded=layout != "sequence")
+
+    if kept is not None:
+        batches = scoring.without_known(batches, kept.read(work))
 
     def run(batch: RowBatch) -> None:
         scoring.run(batch)
+        if kept is not None:
+            kept.add(work, scoring.answers(batch))
         on_progress(scoring.num_done / len(requests))
 
     def leave_out(batch: RowBatch) -> None:
@@ -149,6 +158,24 @@ class _Scoring:
         np.logical_and.at(self.is_greedy_N, requests, greedy_L)
         self.num_done += sum(len(row.branches) for row in batch.rows)
 
+    def answers(self, batch: RowBatch) -> dict[int, tuple[float, bool]]:
+        """What a batch that was computed says of each of its requests."""
+        places = _places(batch)
+        return {place: (float(self.log_likelihood_N[place]), bool(self.is_greedy_N[place])) for place in places}
+
+    def without_known(self, batches: Sequence[RowBatch], known: Mapping[int, tuple[float, bool]]) -> list[RowBatch]:
+        """Take over what is known of whole batches; those that are left."""
+        left = []
+        for batch in batches:
+            places = _places(batch)
+            if not all(place in known for place in places):
+                left.append(batch)
+                continue
+            for place in places:
+                self.log_likelihood_N[place], self.is_greedy_N[place] = known[place]
+            self.num_done += len(places)
+        return left
+
     def _prefix_cache(self, prefix_ids: Ids) -> Any:  # noqa: ANN401 - a transformers cache
         if len(prefix_ids) == 0:
             return None
@@ -172,6 +199,10 @@ class _Scoring:
             pieces = zip(torch.split(hidden, chunk), torch.split(label_L, chunk), strict=True)
             judged = [_judged(head(part), label) for part, label in pieces]
         return np.concatenate([one for one, _ in judged]), np.concatenate([other for _, other in judged])
+
+
+def _places(batch: RowBatch) -> list[int]:
+    return [branch.request for row in batch.rows for branch in row.branches]
 
 
 def _judged(logits: Tensor, label_L: Tensor) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

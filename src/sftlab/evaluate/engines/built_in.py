@@ -7,6 +7,7 @@ from importlib.metadata import version
 from sftlab.evaluate.engines.engine import EngineAbout, LikelihoodAnswers, TextAnswers, unwatched
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.generation import generate_greedy
+from sftlab.lm.kept_answers import KeptAnswers
 from sftlab.lm.likelihood import Request, continuation_log_likelihoods
 from sftlab.lm.memory import Shortage
 from sftlab.lm.request_tree import Ids
@@ -14,10 +15,11 @@ from sftlab.lm.request_tree import Ids
 
 @dataclass(frozen=True, eq=False)
 class BuiltInEngine:
-    """What a base holds now, asked in batches of at most `max_batch_tokens` padded tokens."""
+    """What a base holds now, asked in batches of at most `max_batch_tokens` tokens; `kept` is to go on from."""
 
     model: LoadedBase
     max_batch_tokens: int
+    kept: KeptAnswers | None = None
 
     @property
     def about(self) -> EngineAbout:
@@ -30,7 +32,12 @@ class BuiltInEngine:
         """See `continuation_log_likelihoods`."""
         shortage = Shortage()
         found = continuation_log_likelihoods(
-            self.model, requests, max_batch_tokens=self.max_batch_tokens, on_progress=on_progress, shortage=shortage
+            self.model,
+            requests,
+            max_batch_tokens=self.max_batch_tokens,
+            on_progress=on_progress,
+            shortage=shortage,
+            kept=self.kept,
         )
         return LikelihoodAnswers(found.log_likelihood, _reasons(shortage), shortage.times)
 
@@ -52,6 +59,7 @@ class BuiltInEngine:
             max_batch_tokens=self.max_batch_tokens,
             on_progress=on_progress,
             shortage=shortage,
+            kept=self.kept,
         )
         return TextAnswers(tuple(texts), _reasons(shortage), shortage.times)
 
