@@ -53,7 +53,7 @@ class Scores:
 def main() -> None:
     """Run all sides in turn, compare what came out, and show the ratios."""
     asked = _arguments()
-    _quiet()
+    quiet()
     at_start = machine()
     with tempfile.TemporaryDirectory(prefix="sftlab-scoring-speed-") as name:
         folder = Path(name)
@@ -62,12 +62,12 @@ def main() -> None:
             subjects=asked.subjects, items=asked.items, boolq_items=asked.boolq_items, published=published
         )
         theirs = write_tasks(tasks, folder)
-        base = _base(asked.size, tasks)
+        base = base_of(asked.size, tasks)
         say(f"{sum(len(task.rows['test']) for task in tasks)} items, {'published' if published else 'made up'}")
         choices = interleaved(
             _choice_sides(base, [task.name for task in tasks], theirs, folder, asked), repeats=asked.repeats
         )
-        differences = _differences(choices)
+        differences = largest_difference(choices)
         free = free_tasks(base, count=asked.free_items)
         answers = interleaved(_answer_sides(base, free, asked), repeats=asked.repeats)
         _require_equal_texts(answers, free)
@@ -108,7 +108,8 @@ def _arguments() -> argparse.Namespace:
     return asked
 
 
-def _quiet() -> None:
+def quiet() -> None:
+    """One thread, and no word but ours."""
     import datasets
     import torch
 
@@ -119,14 +120,16 @@ def _quiet() -> None:
     datasets.disable_progress_bars()
 
 
-def _base(size: str, tasks: Sequence[Any]) -> "LoadedBase":
+def base_of(size: str, tasks: Sequence[Any]) -> "LoadedBase":
+    """A random model of this size with a tokenizer of the tasks' text."""
     shape = SHAPES[size]
     words = trained_tokenizer(tasks, shape.vocabulary)
     made = model(shape, positions=POSITIONS)
-    return _as_base(made, words)
+    return as_base(made, words)
 
 
-def _as_base(made: Any, words: Any) -> "LoadedBase":  # noqa: ANN401 - any model and tokenizer
+def as_base(made: Any, words: Any) -> "LoadedBase":  # noqa: ANN401 - any model and tokenizer
+    """A base that has met no benchmark yet."""
     from sftlab.lm.base import LoadedBase
     from sftlab.lm.tokenizer import BaseTokenizer
     from sftlab.study.declaration import BaseRef, Precision
@@ -139,23 +142,24 @@ def _choice_sides(
     base: "LoadedBase", names: Sequence[str], theirs: dict[str, Json], folder: Path, asked: argparse.Namespace
 ) -> dict[str, Callable[[], Scores]]:
     """The harness; sftlab on the first checkpoint of a base, with nothing kept; and on the next."""
-    kept: dict[str, LoadedBase] = {}
+    kept: dict[str, Any] = {}
 
     def first() -> Scores:
-        kept["base"] = _as_base(base.model, base.tokenizer)
-        return _ours(kept["base"], names, folder)
+        kept.update(base=as_base(base.model, base.tokenizer), known={})
+        return by_sftlab(kept["base"], names, folder, known=kept["known"])
 
     def after() -> Scores:
-        return _ours(kept["base"], names, folder)
+        return by_sftlab(kept["base"], names, folder, known=kept["known"])
 
     return {
-        "harness": lambda: _theirs(base, names, theirs, asked.harness_batch),
+        "harness": lambda: by_harness(base, names, theirs, asked.harness_batch),
         "sftlab, first": first,
         "sftlab, next": after,
     }
 
 
-def _ours(base: "LoadedBase", names: Sequence[str], folder: Path) -> Scores:
+def by_sftlab(base: "LoadedBase", names: Sequence[str], folder: Path, *, known: dict[str, Any] | None = None) -> Scores:
+    """All tasks; benchmarks that are `known` are not read again, as by a worker that has met them."""
     import polars as pl
 
     from sftlab.benchmarks.loading import load_benchmark
@@ -163,17 +167,21 @@ def _ours(base: "LoadedBase", names: Sequence[str], folder: Path) -> Scores:
     from sftlab.study.declaration import BenchmarkRef
 
     start = Instant.now()
+    known = {} if known is None else known
     frames = []
     for name in names:
-        benchmark = load_benchmark(BenchmarkRef(name=name, file=f"{name}.yaml", scorers=("likelihood",)), folder=folder)
-        scored = score_benchmark(base, benchmark, options=ScoreOptions("plain", MAX_BATCH_TOKENS))
+        if name not in known:
+            ref = BenchmarkRef(name=name, file=f"{name}.yaml", scorers=("likelihood",))
+            known[name] = load_benchmark(ref, folder=folder)
+        scored = score_benchmark(base, known[name], options=ScoreOptions("plain", MAX_BATCH_TOKENS))
         frames.append(scored.rows["items"].filter(pl.col("metric") == "accuracy"))
     span = Span.between(start, Instant.now())
     whole = pl.concat(frames)
     return Scores(span, whole["score"].to_numpy(), whole["log_likelihood"].to_numpy())
 
 
-def _theirs(base: "LoadedBase", names: Sequence[str], definitions: dict[str, Json], batch: int) -> Scores:
+def by_harness(base: "LoadedBase", names: Sequence[str], definitions: dict[str, Json], batch: int) -> Scores:
+    """All tasks by lm-evaluation-harness."""
     from lm_eval import evaluate
     from lm_eval.api.task import ConfigurableTask
     from lm_eval.models.huggingface import HFLM
@@ -192,7 +200,7 @@ def _theirs(base: "LoadedBase", names: Sequence[str], definitions: dict[str, Jso
     return Scores(span, np.array([sample["acc"] for sample in samples]), np.array(gold))
 
 
-def _differences(found: dict[str, list[Scores]]) -> float:
+def largest_difference(found: dict[str, list[Scores]]) -> float:
     """The largest difference of a log-likelihood from the harness', in nats; ends where scores are not equal."""
     largest = 0.0
     for side, runs in found.items():

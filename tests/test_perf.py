@@ -19,6 +19,7 @@ PERF = Path(__file__).resolve().parents[1] / "perf"
         ("profile_study.py", ("--small",)),
         ("gpu_training.py", ("--tiny",)),
         ("scoring_speed.py", ("--smallest",)),
+        ("sibling_speed.py", ("--smallest",)),
         ("diff_speed.py", ("--smallest", "--repeats", "1")),
     ],
 )
