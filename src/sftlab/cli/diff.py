@@ -8,16 +8,20 @@ import typer
 from sftlab.cli.options import AsJson
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sftlab.measure.checkpoint_diff import CheckpointDiff
 
 MOST_CHANGED = 10
 
 
-def diff(
+def diff(  # noqa: PLR0913 - each is an option of the command line
     base: Annotated[Path, typer.Argument(help="a model's folder, or a safetensors file", show_default=False)],
     tuned: Annotated[Path, typer.Argument(help="another, or an adapter's folder", show_default=False)],
     *,
     tensors: Annotated[bool, typer.Option("--tensors", help="every tensor, not the most changed ones only")] = False,
+    spectrum: Annotated[bool, typer.Option("--spectrum", help="also of how high a rank the changes are")] = False,
+    against: Annotated[Path | None, typer.Option(help="a third checkpoint: did both move the same way?")] = None,
     figure: Annotated[Path | None, typer.Option(help="also a picture: svg, pdf or png")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -26,6 +30,7 @@ def diff(
     from rich.progress import Progress
 
     from sftlab.cli.printing import print_json, print_line
+    from sftlab.measure.change_spectrum import change_spectra
     from sftlab.measure.checkpoint_diff import checkpoint_bytes, diff_checkpoints
     from sftlab.report.diff_picture import check_figure_name, draw_diff
 
@@ -37,10 +42,18 @@ def diff(
         found = diff_checkpoints(base, tuned, on_tensor=lambda size: progress.advance(task, size))
     if figure is not None:
         draw_diff(found.layers, f"{tuned.name} against {base.name}", figure)
+    spectra = None
+    if spectrum or against is not None:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("singular values", total=checkpoint_bytes(base))
+            spectra = change_spectra(base, tuned, against=against, on_tensor=lambda size: progress.advance(task, size))
     if as_json:
-        print_json({"layers": found.layers.to_dicts(), "tensors": found.tensors.to_dicts(), "notes": list(found.notes)})
+        values = {"layers": found.layers.to_dicts(), "tensors": found.tensors.to_dicts(), "notes": list(found.notes)}
+        print_json(values if spectra is None else {**values, "spectra": spectra.to_dicts()})
         return
     _print(found, all_tensors=tensors)
+    if spectra is not None:
+        _print_spectra(spectra, both=against is not None)
     if figure is not None:
         print_line(f"picture: {figure}")
 
@@ -81,6 +94,25 @@ def _print(found: "CheckpointDiff", *, all_tensors: bool) -> None:
     print_line(", ".join(f"{count} {status}" for status, count in counts.iter_rows()))
     for note in found.notes:
         print_line(f"note: {note}")
+
+
+def _print_spectra(spectra: "pl.DataFrame", *, both: bool) -> None:
+    """Means over the matrices of each part."""
+    import polars as pl
+
+    from sftlab.cli.printing import print_columns, print_line
+
+    names = [
+        "stable_rank",
+        "energy_1",
+        "energy_4",
+        "energy_16",
+        *(["agreement", "agreement_by_chance"] if both else []),
+    ]
+    means = spectra.group_by("part", maintain_order=True).agg(pl.len(), *(pl.col(name).mean() for name in names))
+    rows = [(row["part"], row["len"], *(_shown(row[name]) for name in names)) for row in means.to_dicts()]
+    print_line()
+    print_columns(("change of matrices", "matrices", *(name.replace("_", " ") for name in names)), rows)
 
 
 def _shown(value: float | None) -> str:

@@ -6,7 +6,6 @@ digits is needed; at most one tensor of each side and a few megabytes are in mem
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ import polars as pl
 
 from sftlab.errors import ModelError
 from sftlab.lm.parameters import depth_of, layer_of, num_layers, part_of
-from sftlab.lm.weights import ADAPTER_CONFIG, TOKEN_ROWS, FolderWeights, is_adapter, open_weights
+from sftlab.lm.weights import ADAPTER_CONFIG, TOKEN_ROWS, is_adapter, open_weights
+from sftlab.measure.named_weights import NamedWeights, checkpoint_weights, plain_name
 from sftlab.measure.weight_change import SquaredNorms, change_table, low_rank_squared_norm
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ TENSORS: dict[str, type[pl.DataType]] = {
     "largest_change": pl.Float64,
     "note": pl.String,
 }
-_WRAPPERS = re.compile(r"^(?:_orig_mod|module|base_model|model|transformer|gpt_neox|language_model)\.")
-"""What frameworks put before names: compiled, wrapped, adapted or headless models call the same tensor otherwise."""
-_BUFFER = re.compile(r"\.(?:masked_bias|attn\.bias|inv_freq|rotary_emb\.inv_freq)$")
 _ROW = 4096
 _CHUNK = _ROW * 64
 """Numbers at a time: two such buffers of float32 stay in a core's cache."""
@@ -78,17 +75,16 @@ def diff_checkpoints(base: Path, tuned: Path, *, on_tensor: Callable[[int], None
     side holds twice, the head is left out. `on_tensor` is told the bytes of every tensor read. Raises ModelError where
     a side cannot be read or the two have no tensor in common.
     """
-    for side in (base, tuned):
-        if not side.exists():
-            raise ModelError(f"there is no checkpoint {side}")
+    if not tuned.exists():
+        raise ModelError(f"there is no checkpoint {tuned}")
     if is_adapter(base):
         raise ModelError(f"{base} is an adapter: give the base's whole weights first, then the adapter")
-    held = _by_plain_name(_opened(base))
+    held = checkpoint_weights(base)
     if is_adapter(tuned):
         found = dict(_adapter(held, tuned, on_tensor))
     else:
-        other = _by_plain_name(_opened(tuned))
-        if not held.keys() & other.keys():
+        other = checkpoint_weights(tuned)
+        if not held.raw.keys() & other.raw.keys():
             raise ModelError(f"{base} and {tuned} have no tensor in common: they are not of one architecture")
         found = dict(_compared(held, other, on_tensor))
     return _assembled(found)
@@ -100,47 +96,9 @@ def checkpoint_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-class _Named:
-    """The tensors of one side under their plain names, each read when asked for."""
-
-    def __init__(self, weights: FolderWeights, raw: Mapping[str, str]) -> None:
-        self._weights = weights
-        self.raw = raw
-
-    def keys(self) -> set[str]:
-        return set(self.raw)
-
-    def __getitem__(self, name: str) -> "Tensor":
-        return self._weights[self.raw[name]]
-
-
-def _opened(path: Path) -> FolderWeights:
-    if path.is_dir():
-        return open_weights(path)
-    from safetensors import SafetensorError, safe_open
-
-    if path.suffix != ".safetensors":
-        raise ModelError(f"a checkpoint is a folder or a safetensors file, and {path} is neither")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return FolderWeights(dict.fromkeys(file.keys(), path))
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} cannot be read as safetensors: {error}") from error
-
-
-def _plain(name: str) -> str:
-    while _WRAPPERS.match(name):
-        name = _WRAPPERS.sub("", name)
-    return name
-
-
-def _by_plain_name(weights: FolderWeights) -> _Named:
-    names = [name for name in weights if not _BUFFER.search(name)]
-    counts = Counter(map(_plain, names))
-    return _Named(weights, {_plain(name) if counts[_plain(name)] == 1 else name: name for name in names})
-
-
-def _compared(base: _Named, tuned: _Named, on_tensor: Callable[[int], None]) -> Iterator[tuple[str, _Compared]]:
+def _compared(
+    base: NamedWeights, tuned: NamedWeights, on_tensor: Callable[[int], None]
+) -> Iterator[tuple[str, _Compared]]:
     """In the base's order, then what only the tuned one has."""
     for name in base.raw:
         mine = base[name]
@@ -163,7 +121,7 @@ def _compared(base: _Named, tuned: _Named, on_tensor: Callable[[int], None]) -> 
                 yield tuned.raw[name], _alone(theirs, "tuned only")
 
 
-def _is_tied(side: _Named, head: "Tensor") -> bool:
+def _is_tied(side: NamedWeights, head: "Tensor") -> bool:
     """Whether a head holds the same numbers as its side's embedding, so that it is one tensor saved twice."""
     import torch
 
@@ -219,11 +177,11 @@ def _squares(value: "Tensor") -> float:
     return float(total + rest @ rest)
 
 
-def _adapter(base: _Named, folder: Path, on_tensor: Callable[[int], None]) -> Iterator[tuple[str, _Compared]]:
+def _adapter(base: NamedWeights, folder: Path, on_tensor: Callable[[int], None]) -> Iterator[tuple[str, _Compared]]:
     """Every weight of the base, with the change that a PEFT adapter's scale B A makes, which is never made."""
     config = json.loads((folder / ADAPTER_CONFIG).read_text())
     tensors = open_weights(folder)
-    factors = {_plain(key.removesuffix(".lora_A.weight")) + ".weight": key for key in tensors if ".lora_A." in key}
+    factors = {plain_name(key.removesuffix(".lora_A.weight")) + ".weight": key for key in tensors if ".lora_A." in key}
     unknown = sorted(factors.keys() - base.raw.keys()) or [key for key in tensors if key.endswith(TOKEN_ROWS)]
     if unknown:
         raise ModelError(f"the adapter in {folder} changes {unknown[0]}, which the base's files do not have")
