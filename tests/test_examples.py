@@ -18,6 +18,12 @@ def test_real_data_example_resolves(shared: Path, tmp_path: Path, monkeypatch: p
     assert len(cells.scores) == (48 + 3) * 5
 
 
+def test_whole_suite_example_resolves(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SFTLAB_SHARED", str(shared))
+    cells = resolve(load_study(EXAMPLES / "whole_suite.yaml"), Store(tmp_path)).cells
+    assert (len(cells.runs), len(cells.scores)) == (12, (12 + 3) * 15)
+
+
 def test_paper_example_is_planned_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
