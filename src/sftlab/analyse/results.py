@@ -1,15 +1,16 @@
 """The results of a study, from its own store or made elsewhere: tables, audit and answers, built when asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import polars as pl
 
 from sftlab.analyse.analysis import Analysis
 from sftlab.analyse.answers import NEEDED, analysis_of_tables
-from sftlab.analyse.audit.auditing import audit
+from sftlab.analyse.audit.auditing import audit, without_excluded
 from sftlab.analyse.audit.finding import AuditFinding
-from sftlab.analyse.gain_sets import Influence, MetricKey, item_influences
+from sftlab.analyse.gain_sets import GainSet, Influence, MetricKey, gain_sets, item_influences
 from sftlab.analyse.properties import Sources, sources_of
 from sftlab.analyse.schemas import CONTRACT, conformed, empty
 from sftlab.analyse.tables import TABLES, table
@@ -34,12 +35,14 @@ class Results:
         *,
         sources: Sources,
         notes: tuple[str, ...] = (),
+        stored: "_Stored | None" = None,
     ) -> None:
         self.study = study
         self.notes = notes
+        self.sources = sources
         self._build = build
-        self._influences = influences
-        self._sources = sources
+        self._build_influences = influences
+        self._stored = stored
         self._known: dict[str, pl.DataFrame] = {}
 
     def table(self, name: str) -> pl.DataFrame:
@@ -65,6 +68,16 @@ class Results:
     def items(self) -> pl.DataFrame:
         """The table `items`: every item's score and answer."""
         return self.table("items")
+
+    def items_of(self, checkpoints: Collection[str]) -> pl.DataFrame:
+        """The rows of the table `items` of these checkpoints alone, without reading all others from a store."""
+        if self._stored is not None and "items" not in self._known:
+            return self._stored.items_of(checkpoints)
+        return self.items().filter(pl.col("checkpoint").is_in(list(checkpoints)))
+
+    def recipe(self, run: str) -> Mapping[str, object]:
+        """What is declared of a run beyond the columns of the table `runs`; nothing of results made elsewhere."""
+        return {} if self._stored is None else self._stored.recipe(run)
 
     def losses(self) -> pl.DataFrame:
         """The table `losses`: loss and learning rate by step."""
@@ -95,7 +108,38 @@ class Results:
     def analysis(self) -> Analysis:
         """The answers, without what the audit excludes."""
         built = {name: self.table(name) for name in NEEDED}
-        return analysis_of_tables(self.study, built, self._influences(), sources=self._sources)
+        return analysis_of_tables(self.study, built, self.influences, sources=self.sources)
+
+    @cached_property
+    def gain_sets(self) -> list[GainSet]:
+        """The gains that every analysis rests on: see `gain_sets.gain_sets`."""
+        return gain_sets(self.audited_scores, self.influences)
+
+    @cached_property
+    def audited_scores(self) -> pl.DataFrame:
+        """The table `scores` without the values that the audit excludes, which no analysis rests on."""
+        return without_excluded(self.scores(), self.audit)
+
+    @cached_property
+    def influences(self) -> Mapping[MetricKey, Influence]:
+        """How much each item pulls on each run's gain; empty where no items are known."""
+        return self._build_influences()
+
+
+class _Stored:
+    """What only the store of a study can say."""
+
+    def __init__(self, cells: Cells, store: Store) -> None:
+        self._cells = cells
+        self._store = store
+
+    def items_of(self, checkpoints: Collection[str]) -> pl.DataFrame:
+        wanted = frozenset(checkpoints)
+        of_these = tuple(cell for cell in self._cells.scores if cell.checkpoint in wanted)
+        return table("items", replace(self._cells, scores=of_these), self._store)
+
+    def recipe(self, run: str) -> Mapping[str, object]:
+        return next(cell.spec.recipe for cell in self._cells.runs if cell.spec.run == run)
 
 
 def stored_results(cells: Cells, store: Store) -> Results:
@@ -105,6 +149,7 @@ def stored_results(cells: Cells, store: Store) -> Results:
         lambda name: table(name, cells, store),
         lambda: item_influences(cells, store),
         sources=sources_of(cells),
+        stored=_Stored(cells, store),
     )
 
 

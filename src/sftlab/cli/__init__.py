@@ -6,6 +6,7 @@ import typer
 
 from sftlab.cli.analyse import analyse
 from sftlab.cli.audit import audit
+from sftlab.cli.compare import compare
 from sftlab.cli.data import data
 from sftlab.cli.demo import demo
 from sftlab.cli.diff import diff
@@ -23,7 +24,25 @@ from sftlab.cli.table import table
 from sftlab.cli.track import track
 from sftlab.errors import SftlabError
 
-VERBS = (demo, quick, init, plan, run, status, table, sql, analyse, audit, report, export, track, data, diff, doctor)
+VERBS = (
+    demo,
+    quick,
+    init,
+    plan,
+    run,
+    status,
+    table,
+    sql,
+    analyse,
+    compare,
+    audit,
+    report,
+    export,
+    track,
+    data,
+    diff,
+    doctor,
+)
 
 app = typer.Typer(
     name="sftlab",
