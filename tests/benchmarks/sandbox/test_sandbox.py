@@ -148,6 +148,15 @@ def test_every_solution_of_humaneval_passes_and_an_empty_body_does_not(patient, 
     assert [row["names"][0] for row in rows[::8] if patient.run(program_of(row, "    return None\n")).passed] == []
 
 
+def test_program_does_not_replace_the_helpers_that_tests_check_it_with(sandbox):
+    helper = "def double(x):\n    return 2 * x\n"
+    tests = "assert halved(double(21)) == 21"
+    forged = Program(f"{helper}def halved(x):\n    return x\ndouble = lambda x: x\n", tests, ("halved",), helper)
+    assert not sandbox.run(forged).passed
+    honest = Program(f"{helper}def halved(x):\n    return x // 2\n", tests, ("halved",), helper)
+    assert sandbox.run(honest).passed
+
+
 def test_every_solution_of_mbpp_passes(patient, bench):
     rows = [function_to_write(row) for row in read_rows(bench / "mbpp_test.jsonl", Layout("json"))]
     assert len(rows) == 500

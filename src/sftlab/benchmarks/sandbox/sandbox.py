@@ -19,7 +19,7 @@ from sftlab.benchmarks.sandbox.plain import NotPlainError, receive, send
 from sftlab.benchmarks.sandbox.seccomp import DENIED
 from sftlab.errors import BenchmarkError
 
-SANDBOX_VERSION = 1
+SANDBOX_VERSION = 2
 SOURCES = Path(__file__).parents[3]
 START = "import sys; sys.path.append({path!r}); from sftlab.benchmarks.sandbox.zygote import main; main()"
 START_SECONDS = 60.0
@@ -32,7 +32,8 @@ class Program:
     """A program and what it is tried with.
 
     `tests` run outside of the program and call it; `names` are what they take from it, even where Python has a builtin
-    of that name. `beside` is trusted code that the tests may use, such as helper functions of the question.
+    of that name. `beside` is trusted code that the tests may use, such as helper functions of the question; of what it
+    defines, a program gives the tests only `names`.
     """
 
     code: str

@@ -60,7 +60,7 @@ def _reason_of_failure(job: Mapping[str, Any], channel: socket.socket) -> str | 
             return f"the program does not run: {_said(error)}"
         space: dict[str, Any] = {"__name__": "tests"}
         exec(compile(job["beside"], "<beside>", "exec"), space)
-        space.update(_from_program(program, defined, job))
+        space.update(_from_program(program, defined - (space.keys() - {*job["names"]}), job))
         exec(compile(job["tests"], TESTS, "exec"), space)
     except BaseException as error:  # noqa: BLE001 - tests that do not end well are not passed
         return _failure(error, job["tests"])
@@ -68,7 +68,10 @@ def _reason_of_failure(job: Mapping[str, Any], channel: socket.socket) -> str | 
 
 
 def _from_program(program: "_Program", defined: set[str], job: Mapping[str, Any]) -> dict[str, Any]:
-    """What the tests take from the program: the names asked for, and names that nothing else gives a meaning."""
+    """What the tests take from the program: the names asked for, and names that nothing else gives a meaning.
+
+    `defined` are the names that the program may give them, without those of the trusted code.
+    """
     wanted = set(job["names"])
     mentioned = {node.id for node in ast.walk(ast.parse(job["tests"])) if isinstance(node, ast.Name)}
     free = {name for name in mentioned if not hasattr(builtins, name) and not name.startswith("__")}
