@@ -206,6 +206,16 @@ def test_nothing_outlives_a_program(name, sandbox):
     assert _children(sandbox) == 1
 
 
+def test_signal_to_its_process_group_reaches_the_program_alone(sandbox):
+    assert sandbox.run(HONEST).passed
+    process = sandbox._process
+    assert process is not None
+    code = "import os\ndef f(x):\n    os.kill(0, 9)\n    os.kill(-1, 9)\n    return x"
+    assert not sandbox.run(Program(code, "assert f(3) == 4", ("f",))).passed
+    assert sandbox.run(HONEST).passed
+    assert sandbox._process is process
+
+
 @pytest.mark.parametrize("test", ["assert all(map(f, [1, 2]))", "assert f(1)", "assert f(1) != 5", "assert not f(2)"])
 def test_loose_test_is_not_passed_by_an_object_or_by_ending_its_loop(test, sandbox):
     for name in ("equal_to_everything", "exception_that_ends_loops", "os_exit_when_called", "pickle_that_acts"):

@@ -20,6 +20,7 @@ _CHANGEABLE = (list, dict, set, bytearray)
 def run_program(channel: socket.socket, limits: Limits) -> None:
     """Shut this process in, run the program that the channel brings, and answer calls until the channel ends."""
     kernel.die_with_parent(signal.SIGKILL)
+    os.setsid()
     _close_all_but(channel.fileno())
     isolation.own_scratch(limits.scratch_bytes, limits.num_files)
     os.environ.clear()
