@@ -24,6 +24,8 @@ PROBE = """
 <script>(async () => {
   const errors = [];
   addEventListener("error", (event) => errors.push(event.message));
+  dispatchEvent(new Event("beforeprint"));
+  dispatchEvent(new Event("afterprint"));
   const scores = document.querySelector("#scores-all");
   const texts = (place) => [...scores.querySelectorAll("tbody tr")].map((row) => row.children[place].textContent);
   const head = (title) => [...scores.querySelectorAll("th")].findIndex((cell) => cell.textContent === title);

@@ -28,7 +28,7 @@ PAIRS = framed("agreement", [pair("a", "b", 0.9, 0.1), pair("a", "c", 0.8, -0.2)
 
 
 def test_map_has_centred_correlations_below_and_raw_ones_above_the_diagonal():
-    (trace,) = agreement_map(PAIRS)["data"]
+    (trace,) = agreement_map(PAIRS, "base")["data"]
     assert trace["z"] == [[None, 0.9, 0.8], [0.1, None, 0.7], [-0.2, 0.3, None]]
     assert "not centred: +0.900" in trace["hovertext"][0][1]
     assert "double-centred: +0.100" in trace["hovertext"][1][0]

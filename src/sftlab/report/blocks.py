@@ -1,11 +1,18 @@
 """What a section of the page is made of; the template draws each kind of block."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 Figure = Mapping[str, object]
-"""A plotly figure as plain data: `data` (traces) and `layout`; the page's theme adds the colours of text and grid."""
+"""A plotly figure as plain data: `data` (traces) and `layout`; the page's theme adds the colours of text and grid.
+
+`meta` says what the reader's filters act on: that of a trace maps a facet to its level, or to a level for each point;
+that of the layout maps an axis with named places to its facet and the names of its places.
+"""
+
+SIDE_BY_SIDE = 9
+"""Figures that stand side by side; of more, one at a time is shown unless the reader asks for all."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +26,16 @@ class Prose:
 
 @dataclass(frozen=True)
 class Variant:
-    """One figure with what it shows: `found` are the sentences that stand under it, `detail` says the label in full."""
+    """One figure with what it shows: `found` are the sentences that stand under it, `detail` says the label in full.
+
+    `facets` names what the whole figure is about, such as its benchmark: filters hide it where another is chosen.
+    """
 
     label: str
     figure: Figure
     found: tuple[str, ...]
     detail: str = ""
+    facets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -34,7 +45,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Panel:
-    """Figures of one kind: one at a time behind a selector, or all of them side by side in a grid."""
+    """Figures of one kind: one at a time behind a selector, or in a grid side by side while they are few."""
 
     kind: ClassVar[str] = "panel"
     key: str
@@ -43,6 +54,11 @@ class Panel:
     variants: tuple[Variant, ...]
     shown: Literal["select", "grid"] = "select"
     note: str = ""
+
+    @property
+    def arrangement(self) -> Literal["select", "grid"]:
+        """How the figures stand at first: too many for a grid are shown one at a time."""
+        return "grid" if self.shown == "grid" and len(self.variants) <= SIDE_BY_SIDE else "select"
 
 
 @dataclass(frozen=True)
@@ -91,7 +107,27 @@ class Glossary:
     entries: tuple[Definition, ...]
 
 
-Block = Prose | Panel | DataTable | Glossary
+@dataclass(frozen=True)
+class Leaderboard:
+    """Where the reader sets a goal and floors, and models or recipes are ranked in the browser."""
+
+    kind: ClassVar[str] = "leaderboard"
+    key: str
+    title: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CellPicker:
+    """Opens what is known of the runs of one base and dataset; what a click on a map does, for the keyboard."""
+
+    kind: ClassVar[str] = "cells"
+    bases: tuple[str, ...]
+    datasets: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+
+
+Block = Prose | Panel | DataTable | Glossary | Leaderboard | CellPicker
 
 
 @dataclass(frozen=True)

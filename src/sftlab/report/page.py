@@ -9,14 +9,21 @@ import polars as pl
 from markupsafe import Markup
 
 from sftlab.analyse.analysis import Analysis
-from sftlab.report.blocks import DataTable
+from sftlab.report.columnar import table_data
 from sftlab.report.context import ReportContext
 from sftlab.report.overview import overview
 from sftlab.report.palette import palette
 from sftlab.report.sections import SECTIONS
 from sftlab.report.sections.material import Material
+from sftlab.report.sections.models import model_data
+from sftlab.report.sections.samples import sample_answers
 from sftlab.report.text import script_json
 from sftlab.store import write_atomically
+
+SCRIPTS = ("base", "filters", "figures", "tables", "statistics", "leaderboard", "board", "explorer", "start")
+"""Parts of the page's script, in order; they share one scope."""
+FACETS = ("base", "family", "dataset", "method", "benchmark", "scorer")
+"""What the reader can narrow everything on the page to."""
 
 
 def write_report(analysis: Analysis, tables: Mapping[str, pl.DataFrame], context: ReportContext, out: Path) -> Path:
@@ -46,7 +53,8 @@ def render(analysis: Analysis, tables: Mapping[str, pl.DataFrame], context: Repo
         created=f"{context.created:%Y-%m-%d %H:%M}",
         version=version("sftlab"),
         css=Markup(_source(environment, "report.css")),
-        script=Markup(_source(environment, "report.js")),
+        payloads={name: value for name, value in _payloads(material).items() if value is not None},
+        script=Markup("\n".join(_source(environment, f"{name}.js") for name in SCRIPTS)),
         plotly=Markup(get_plotlyjs()),
     )
 
@@ -60,7 +68,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["script_json"] = lambda value: Markup(script_json(value))
-    environment.filters["table_json"] = lambda block: Markup(script_json(_table(block)))
+    environment.filters["table_json"] = lambda block: Markup(script_json(table_data(block)))
     return environment
 
 
@@ -69,9 +77,19 @@ def _source(environment: jinja2.Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-def _table(block: DataTable) -> dict[str, object]:
-    columns = [
-        {"name": column.name, "title": column.title, "kind": column.kind, "facet": column.facet}
-        for column in block.columns
-    ]
-    return {"columns": columns, "rows": block.rows, "file": block.file_name, "pageRows": block.page_rows}
+def _payloads(material: Material) -> dict[str, object]:
+    return {"facets": _facets(material), "models": model_data(material), "samples": sample_answers(material)}
+
+
+def _facets(material: Material) -> dict[str, object]:
+    levels: dict[str, list[str]] = {}
+    families: dict[str, str] = {}
+    for frame in (material.table("runs"), material.table("scores")):
+        for facet in FACETS:
+            if facet in frame.columns:
+                known = frame[facet].drop_nulls().unique(maintain_order=True).to_list()
+                levels[facet] = list(dict.fromkeys([*levels.get(facet, []), *known]))
+        if {"base", "family"} <= set(frame.columns):
+            families |= dict(frame.select("base", "family").drop_nulls().unique(maintain_order=True).iter_rows())
+    levels["dataset"] = [name for name in levels.get("dataset", []) if name != "none"]
+    return {"levels": levels, "families": families}

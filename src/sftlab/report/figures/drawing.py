@@ -41,6 +41,11 @@ def named_places(names: Sequence[str], *, downwards: bool = False) -> dict[str, 
     }
 
 
+def faceted(**axes: tuple[str, Sequence[str]]) -> dict[str, object]:
+    """What the filters need to know of axes with named places: the facet of each (x, y), and its names in full."""
+    return {axis: {"facet": facet, "names": list(names)} for axis, (facet, names) in axes.items()}
+
+
 def zero_line(axis: str) -> Mapping[str, object]:
     """A dotted line where nothing changed, across the whole figure; `axis` is the one on which zero lies, x or y."""
     across = {"x": ("x", "paper"), "y": ("paper", "y")}[axis]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sftlab.report.blocks import Figure
-from sftlab.report.figures.drawing import Trace, drawing, error_bars, named_places, zero_line
+from sftlab.report.figures.drawing import Trace, drawing, error_bars, faceted, named_places, zero_line
 from sftlab.report.text import figure_text, hover
 
 FEW = 8
@@ -29,8 +29,12 @@ class Estimate:
     wider: tuple[float, float] | None = None
 
 
-def forest(estimates: Sequence[Estimate], quantity: str, *, ends: tuple[float, float] | None = None) -> Figure:
+def forest(
+    estimates: Sequence[Estimate], quantity: str, *, ends: tuple[float, float] | None = None, facet: str = ""
+) -> Figure:
     """The estimates of a quantity from top to bottom; `ends` are those of its axis where they are not the data's.
+
+    `facet` says what the names are levels of, so that filters can act on them.
 
     Marks are hollow where the sign is not known. The quantity stands flush right under the axis, where it has room even
     in a narrow figure with long names.
@@ -45,6 +49,7 @@ def forest(estimates: Sequence[Estimate], quantity: str, *, ends: tuple[float, f
         yaxis=named_places([estimate.name for estimate in estimates], downwards=True),
         shapes=[zero_line("x")],
         annotations=[_flush_right(quantity)],
+        meta=faceted(y=(facet, [estimate.name for estimate in estimates])) if facet else {},
     )
 
 

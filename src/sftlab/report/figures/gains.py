@@ -9,7 +9,7 @@ import polars as pl
 
 from sftlab.analyse.wording import spans_zero
 from sftlab.report.blocks import Figure
-from sftlab.report.figures.drawing import SURE, Trace, drawing, named_places
+from sftlab.report.figures.drawing import SURE, Trace, drawing, faceted, named_places
 from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import Palette
 from sftlab.report.text import MINUS, figure_text, hover, interval, signed
@@ -37,7 +37,7 @@ def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
         )
         for row in gains.sort("value", descending=True, nulls_last=True).iter_rows(named=True)
     ]
-    return forest(estimates, f"mean gain ({unit})")
+    return forest(estimates, f"mean gain ({unit})", facet="dataset")
 
 
 def _both(low: float | None, high: float | None) -> tuple[float, float] | None:
@@ -90,6 +90,7 @@ def gain_map(gains: pl.DataFrame, missing: pl.DataFrame, places: Places, unit: s
         },
         coloraxis2={**scale, "showscale": not sure, "colorbar": {"thickness": 12, "outlinewidth": 0}},
         bargap=0.04,
+        meta=faceted(x=("dataset", places.datasets), y=("base", places.bases)),
     )
 
 
@@ -162,7 +163,7 @@ def _hatched(cells: Mapping[tuple[str, str], Row], missing: pl.DataFrame, places
         "x": [across for across, _, _, _ in absent],
         "base": [down - 0.46 for _, down, _, _ in absent],
         "y": [0.92] * len(absent),
-        "text": [figure_text(row["status"]) for row in rows],
+        "text": [figure_text(row["status"]) for row in rows] if len(places.datasets) <= WIDE else [],
         "textposition": "inside",
         "insidetextanchor": "middle",
         "textangle": 0,

@@ -18,7 +18,7 @@ def change_by_depth(change: pl.DataFrame, palette: Palette) -> Figure:
     """
     known = change.drop_nulls("value").sort("depth")
     traces = [
-        _curve(str(method), rows, palette.method_colour(str(method)))
+        {**_curve(str(method), rows, palette.method_colour(str(method))), "meta": {"method": method}}
         for (method,), rows in known.group_by("method", maintain_order=True)
     ]
     lowest, highest = known["value"].min(), known["value"].max()

@@ -55,6 +55,7 @@ def paired_gains(pairs: pl.DataFrame, methods: tuple[str, str], unit: str, palet
                 "size": 10,
                 "opacity": 0.85,
             },
+            "meta": {"dataset": dataset, "base": rows["base"].to_list()},
             "hoverinfo": "text",
             "hovertext": [
                 hover(

@@ -29,6 +29,7 @@ def property_scatter(points: pl.DataFrame, name: str, unit: str, palette: Palett
                 "size": 10,
                 "opacity": 0.85,
             },
+            "meta": {"base": base, "dataset": rows["dataset"].to_list()},
             "hoverinfo": "text",
             "hovertext": [
                 hover(

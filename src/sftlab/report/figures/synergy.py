@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from sftlab.report.blocks import Figure
-from sftlab.report.figures.drawing import Trace, drawing, named_places, titled
+from sftlab.report.figures.drawing import Trace, drawing, faceted, named_places, titled
 from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import BASE_COLOURS, NEUTRAL
 from sftlab.report.text import figure_text, hover, interval, number, signed
@@ -18,8 +18,8 @@ HOLDS_SYMBOLS = ("star", "circle", "triangle-up", "diamond", "circle-open")
 WIDE = 12
 
 
-def agreement_map(pairs: pl.DataFrame) -> Figure:
-    """Correlations between the levels of a factor: below the diagonal double-centred, above it as they are.
+def agreement_map(pairs: pl.DataFrame, factor: str) -> Figure:
+    """Correlations between levels of a factor: below the diagonal double-centred, above it as they are.
 
     `pairs` has level, other, raw, correlation, ci_low, ci_high, ceiling, disattenuated, p_adjusted.
     """
@@ -53,6 +53,7 @@ def agreement_map(pairs: pl.DataFrame) -> Figure:
     return drawing(
         [trace],
         140 + max(24, 44 - size) * size,
+        meta=faceted(x=(factor, names), y=(factor, names)),
         xaxis={**named_places(names), "side": "bottom"},
         yaxis=named_places(names, downwards=True),
         coloraxis={"cmin": -1, "cmax": 1, "cmid": 0, "colorbar": bar},
@@ -148,6 +149,7 @@ def loadings_map(loadings: pl.DataFrame) -> Figure:
     return drawing(
         [trace],
         120 + 26 * max(len(names), 3),
+        meta=faceted(y=("benchmark", names)),
         xaxis=named_places([f"component {part}" for part in parts]),
         yaxis=named_places(names, downwards=True),
         coloraxis={"cmin": -1, "cmax": 1, "cmid": 0, "colorbar": bar},
@@ -195,6 +197,7 @@ def consistency_map(rows: Sequence[Row]) -> Figure:
         traces,
         150 + 24 * max(len(benchmarks), 3),
         showlegend=True,
+        meta=faceted(x=("dataset", datasets), y=("benchmark", benchmarks)),
         xaxis={**named_places(datasets), "showgrid": True},
         yaxis={**named_places(benchmarks, downwards=True), "showgrid": True},
     )

@@ -105,6 +105,7 @@ def learning_rate_curves(losses: pl.DataFrame, runs: pl.DataFrame, palette: Pale
                 "hovertemplate": "%{text}<br>step %{x}: %{y:.3g}<extra></extra>",
                 "line": {"color": palette.method_colour(method), "dash": palette.method_dash(method), "width": 1.8},
                 "opacity": CLEAR,
+                "meta": {"method": method},
             }
         )
         named.add(method)
@@ -170,6 +171,7 @@ def _curves(points: pl.DataFrame, runs: pl.DataFrame, palette: Palette, measured
         shown_in_legend = measured.opacity == CLEAR and group not in named
         trace = _line(rows, measured, (run["dataset"], run["method"]), palette)
         trace |= {"showlegend": shown_in_legend, "text": figure_text(f"{run['base']}: {recipe}")}
+        trace["meta"] = {"base": run["base"], "dataset": run["dataset"], "method": run["method"]}
         traces.append(trace | {"hovertemplate": f"%{{text}}<br>{measured.template}<extra></extra>"})
         named.add(group)
     return traces
@@ -221,6 +223,7 @@ def _line(rows: pl.DataFrame, measured: _Measured, looks: tuple[str, str], palet
         "line": {"color": colour, "dash": palette.method_dash(method), "width": measured.width},
         "marker": {"color": colour, "symbol": palette.dataset_symbol(dataset), "size": 7},
         "opacity": measured.opacity,
+        "meta": {"dataset": dataset, "method": method},
     }
 
 

@@ -8,6 +8,7 @@ from sftlab.report.sections.audit import audit
 from sftlab.report.sections.data import data
 from sftlab.report.sections.gains import gains
 from sftlab.report.sections.layers import layers
+from sftlab.report.sections.leaderboard import leaderboard
 from sftlab.report.sections.losses import losses
 from sftlab.report.sections.material import Material
 from sftlab.report.sections.missing import missing
@@ -18,6 +19,7 @@ from sftlab.report.sections.training import training
 
 SECTIONS: tuple[Callable[[Material], Section], ...] = (
     answer,
+    leaderboard,
     gains,
     synergy,
     data,

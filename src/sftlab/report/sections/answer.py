@@ -1,7 +1,5 @@
 """The answer first: which data helped on which benchmark, and how sure that is."""
 
-from typing import Literal
-
 import polars as pl
 
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Prose, Section, Variant
@@ -22,8 +20,6 @@ COMPARISONS = (
     Column("population", "Population", facet=True),
 )
 GENERAL = "bases like these"
-SIDE_BY_SIDE = 9
-"""Benchmarks that stand side by side; of more, one at a time is shown."""
 
 
 def answer(material: Material) -> Section:
@@ -39,8 +35,7 @@ def answer(material: Material) -> Section:
             "Mean gain of each dataset over bases, methods and seeds, best on top; bars and "
             "lines are 95 % intervals. A hollow mark's bar spans zero (or is not known)."
         )
-        shown: Literal["select", "grid"] = "grid" if len(variants) <= SIDE_BY_SIDE else "select"
-        blocks.append(Panel("ranking", "Mean gain by dataset", "Benchmark", variants, shown=shown, note=note))
+        blocks.append(Panel("ranking", "Mean gain by dataset", "Benchmark", variants, shown="grid", note=note))
     pairs = analysis.comparisons.filter("main")
     if pairs.height:
         rows = table_rows(pairs, COMPARISONS)
@@ -54,7 +49,7 @@ def _ranking(material: Material, outcome: Outcome) -> Variant:
     ranked = _ranked(shown)
     figure = gain_forest(ranked.rename({"gain": "value"}), outcome.shown_unit, material.palette)
     sentences = found_on(material.analysis, "data", outcome.benchmark)
-    return Variant(outcome.benchmark, figure, (*sentences, _legend(ranked)), outcome.detail)
+    return Variant(outcome.benchmark, figure, (*sentences, _legend(ranked)), outcome.detail, outcome.facets)
 
 
 def _ranked(rows: pl.DataFrame) -> pl.DataFrame:

@@ -60,7 +60,8 @@ def _forest(material: Material, outcome: Outcome) -> Variant:
         else "No correlation can be told from zero after correction for the number of questions."
     )
     found = found_on(material.analysis, "properties", outcome.benchmark) or (otherwise,)
-    return Variant(outcome.benchmark, correlation_forest(rows.rename({"correlation": "value"})), found, outcome.detail)
+    figure = correlation_forest(rows.rename({"correlation": "value"}))
+    return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets)
 
 
 def _scatter(material: Material, outcome: Outcome, name: str) -> Variant:
@@ -70,7 +71,8 @@ def _scatter(material: Material, outcome: Outcome, name: str) -> Variant:
     figure = property_scatter(drawn, named, outcome.shown_unit, material.palette)
     found = found_on(material.analysis, "properties", outcome.benchmark, name)
     label = f"{named} and {outcome.benchmark}"
-    return Variant(label, figure, found or (_correlation(material, outcome, name),), outcome.detail)
+    said = found or (_correlation(material, outcome, name),)
+    return Variant(label, figure, said, outcome.detail, outcome.facets)
 
 
 def _correlation(material: Material, outcome: Outcome, name: str) -> str:

@@ -4,9 +4,10 @@ from typing import Literal
 
 import polars as pl
 
-from sftlab.report.blocks import Block, Panel, Section, Variant
+from sftlab.report.blocks import Block, CellPicker, Panel, Section, Variant
 from sftlab.report.figures.gains import Places, gain_map
 from sftlab.report.sections.material import Material
+from sftlab.report.sections.models import has_models
 from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
 from sftlab.report.text import counted
 
@@ -27,7 +28,8 @@ def gains(material: Material) -> Section:
     if variants:
         note = (
             "Gain over the base itself: blue is better, orange is worse. Pale, in brackets: the sign cannot be told "
-            "(corrected over the grid). Hatched cells have no result; hover for the reason, or for interval and n."
+            "(corrected over the grid). Hatched cells have no result. Hover for interval and n, or for the reason; "
+            "click for the runs behind a cell."
         )
         blocks.append(
             Panel(
@@ -39,6 +41,9 @@ def gains(material: Material) -> Section:
                 note=note,
             )
         )
+    if has_models(material):
+        names = tuple(dict.fromkeys(outcome.benchmark for outcome in outcomes(analysis.gains)))
+        blocks.append(CellPicker(material.palette.bases, material.palette.datasets, names))
     question = "How do base, data and benchmark interact?"
     return Section("gains", "Gains", question, tuple(blocks))
 
@@ -70,7 +75,8 @@ def _map(material: Material, outcome: Outcome, method: str) -> Variant:
     told = sentences if outcome.main and method == ALL_METHODS else ()
     lacking = (f"{counted(missing.height, 'cell')} without a gain.",) if missing.height else ()
     found = told or (_tally(known), *lacking)
-    return Variant(label, gain_map(known, missing, places, outcome.shown_unit), found, outcome.detail)
+    facets = outcome.facets if method == ALL_METHODS else {**outcome.facets, "method": method}
+    return Variant(label, gain_map(known, missing, places, outcome.shown_unit), found, outcome.detail, facets)
 
 
 def _tally(known: pl.DataFrame) -> str:

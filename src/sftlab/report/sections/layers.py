@@ -74,7 +74,9 @@ def _correlation(material: Material, outcome: Outcome, method: str) -> Variant:
     figure = correlation_by_depth(rows.rename({"correlation": "value"}), material.palette.method_colour(method))
     found = found_on(analysis, "layers", outcome.benchmark, method)
     plain = rows.filter(~pl.col("divided_by_total"))
-    return Variant(f"{outcome.benchmark}, {method}", figure, found or (_strongest(plain),), outcome.detail)
+    said = found or (_strongest(plain),)
+    facets = {**outcome.facets, "method": method}
+    return Variant(f"{outcome.benchmark}, {method}", figure, said, outcome.detail, facets)
 
 
 def _strongest(rows: pl.DataFrame) -> str:

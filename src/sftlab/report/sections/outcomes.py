@@ -27,6 +27,16 @@ class Outcome:
         return f"{self.metric.replace('_', ' ')}, {self.scorer}"
 
     @property
+    def facets(self) -> dict[str, str]:
+        """What filters choose by."""
+        return {"benchmark": self.benchmark, "scorer": self.scorer}
+
+    @property
+    def scale(self) -> float:
+        """By what values are multiplied to be in the shown unit."""
+        return 100.0 if self.unit in SHARES else 1.0
+
+    @property
     def shown_unit(self) -> str:
         """The unit of figures and sentences: shares are shown as points of a hundred."""
         return SHARES.get(self.unit, self.unit)
@@ -39,8 +49,7 @@ class Outcome:
 
     def shown(self, frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
         """The rows about this outcome with these columns in the shown unit."""
-        scale = 100.0 if self.unit in SHARES else 1.0
-        return self.rows(frame).with_columns(pl.col(*columns) * scale)
+        return self.rows(frame).with_columns(pl.col(*columns) * self.scale)
 
 
 def outcomes(frame: pl.DataFrame, *, main_only: bool = False) -> tuple[Outcome, ...]:

@@ -76,7 +76,7 @@ def _agreement(material: Material) -> Panel:
             continue
         mean = means.get(factor)
         found = () if mean is None else (_mean(mean),)
-        variants.append(Variant(title, agreement_map(pairs), found))
+        variants.append(Variant(title, agreement_map(pairs, factor), found))
     note = (
         "Below the diagonal after double centring (what is left is which goes with which), above it gains as they are, "
         "where strong bases and easy benchmarks alone make everything look alike."

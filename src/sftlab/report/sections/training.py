@@ -78,7 +78,7 @@ def _forest(material: Material, outcome: Outcome) -> Variant:
     told = rows.filter(pl.col("verdict").is_in(SURE)).height
     otherwise = f"{told} of {counted(rows.height, 'difference')} can be told from zero."
     figure = difference_forest(rows.rename({"difference": "value"}), outcome.shown_unit)
-    return Variant(outcome.benchmark, figure, tuple(said) or (otherwise,), outcome.detail)
+    return Variant(outcome.benchmark, figure, tuple(said) or (otherwise,), outcome.detail, outcome.facets)
 
 
 def _pair(material: Material, outcome: Outcome, contrast: tuple[str, str, str]) -> Variant:
@@ -90,7 +90,7 @@ def _pair(material: Material, outcome: Outcome, contrast: tuple[str, str, str]) 
     effects = outcome.shown(material.analysis.training, "difference", "ci_low", "ci_high", "smallest_effect")
     found = _difference(effects.filter(chosen), outcome.shown_unit, contrast)
     label = f"{factor}: {level} against {other}, {outcome.benchmark}"
-    return Variant(label, figure, (found,), outcome.detail)
+    return Variant(label, figure, (found,), outcome.detail, outcome.facets)
 
 
 def _difference(effects: pl.DataFrame, unit: str, contrast: tuple[str, str, str]) -> str:

@@ -1,0 +1,82 @@
+"""Sample answers of every tuned model beside its base's, few enough for a page."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from sftlab.analyse.gain_sets import last_epochs
+from sftlab.analyse.schemas import CONTRACT, conformed
+from sftlab.report.columnar import coded, shortened
+from sftlab.report.sections.material import Material
+
+PER_CELL = 6
+"""Items of a model and benchmark at most: those that changed most, half of them for the better."""
+CHARACTERS = 600
+"""Of an answer at most."""
+BUDGET = 12_000
+"""Rows of all models together; where there are more models, each has fewer."""
+KEYS = ("benchmark", "scorer", "metric")
+
+
+def sample_answers(material: Material) -> dict[str, object] | None:
+    """Items whose score changed most from base to tuned; None where no items are known.
+
+    `rows` are columns: run, benchmark, item, the two answers, whether they could be read, and the two scores. `tallies`
+    says for every run and benchmark how many items scored higher, lower and the same, of all that both answered.
+    """
+    items, scores = material.table("items"), material.table("scores")
+    if items.is_empty() or scores.is_empty():
+        return None
+    pairs = _pairs(conformed(items, CONTRACT["items"]), conformed(scores, CONTRACT["scores"]))
+    if pairs.is_empty():
+        return None
+    cells = pairs.select("run", "benchmark").unique().height
+    kept = _changed_most(pairs, max(2, min(PER_CELL, BUDGET // cells)))
+    return {
+        "most": PER_CELL,
+        "characters": CHARACTERS,
+        "rows": {
+            **{name: coded(kept[name]) for name in ("run", "benchmark", "item", "base_answer", "answer")},
+            **{name: kept[name].to_list() for name in ("base_parsed", "parsed")},
+            **{name: [shortened(value, 4) for value in kept[name]] for name in ("base_score", "score")},
+        },
+        "tallies": list(_tallies(pairs)),
+    }
+
+
+def _pairs(items: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
+    """Every item of every tuned model beside the base's; `change` is positive where better.
+
+    In one metric a benchmark: one with answers to read before one without, then the main one.
+    """
+    answered = items.group_by(KEYS).agg(written=pl.col("answer").is_not_null().any())
+    of_keys = scores.group_by(KEYS).agg(pl.col("main").fill_null(value=False).any())
+    best = answered.join(of_keys, on=KEYS).sort("written", "scorer", "main", descending=[True, False, True])
+    main = scores.join(best.unique("benchmark", keep="first", maintain_order=True).select(KEYS), on=KEYS)
+    last = last_epochs(main).select("checkpoint", "run", "base", *KEYS, "higher_is_better").unique()
+    bases = main.filter(pl.col("run").is_null()).select("checkpoint", "base", *KEYS).unique()
+    shown = items.with_columns(pl.col("answer").str.slice(0, CHARACTERS)).filter(pl.col("score").is_not_null())
+    columns = ("checkpoint", *KEYS, "item", "answer", "parsed", "score", "stratum")
+    tuned = shown.select(columns).join(last, on=["checkpoint", *KEYS])
+    base = shown.select(columns).join(bases, on=["checkpoint", *KEYS]).drop("checkpoint")
+    base = base.rename({"answer": "base_answer", "parsed": "base_parsed", "score": "base_score"})
+    paired = tuned.join(base, on=["base", *KEYS, "item", "stratum"], nulls_equal=True, maintain_order="left")
+    better = pl.when(pl.col("higher_is_better").fill_null(value=True)).then(1.0).otherwise(-1.0)
+    return paired.with_columns(change=(pl.col("score") - pl.col("base_score")) * better)
+
+
+def _changed_most(pairs: pl.DataFrame, each: int) -> pl.DataFrame:
+    half = each // 2
+    cell = ("run", "benchmark")
+    best = pl.col("change").rank("ordinal", descending=True).over(*cell)
+    worst = pl.col("change").rank("ordinal").over(*cell)
+    return pairs.filter((best <= half) | (worst <= each - half)).sort(*cell, "change", descending=[False, False, True])
+
+
+def _tallies(pairs: pl.DataFrame) -> Iterator[list[object]]:
+    change = pl.col("change")
+    counts = pairs.group_by("run", "benchmark", maintain_order=True).agg(
+        higher=(change > 0).sum(), lower=(change < 0).sum(), both=pl.len()
+    )
+    for row in counts.iter_rows():
+        yield list(row)
