@@ -135,6 +135,8 @@ def test_answers_are_compared_outside_the_main_thread():
         ("Final Answer: The final answer is $[2,5)$. I hope it is correct.", "[2,5)"),
         ("4 + 5 = 9\n#### 1,009", "1,009"),
         ("The answer is 3.\nNo, the answer is 4.5.", "4.5"),
+        ("The answer is 5. I hope this helps!", "5"),
+        ("The answer is 2.5. No, wait: the answer is $x = 3.5$. Thanks.", "x = 3.5"),
         ("so the answer must be five", None),
         ("", None),
     ],

@@ -2,10 +2,11 @@
 
 import re
 
+SENTENCE_END = r"(?:\.?\s*(?:\n|$)|\.\s+(?=[A-Z]))"
 ENDINGS = (
     re.compile(r"####[ \t]*(?P<answer>[^\n]+)"),
-    re.compile(r"final answer is:?(?P<answer>.+?)(?:\.?\s*I hope it is correct|\.?\s*(?:\n|$))", re.IGNORECASE),
-    re.compile(r"(?:the|my|our|correct) answer is:?(?P<answer>.+?)(?:\.?\s*(?:\n|$))", re.IGNORECASE),
+    re.compile(rf"(?i:final answer is):?(?P<answer>.+?)(?:\.?\s*(?i:I hope it is correct)|{SENTENCE_END})"),
+    re.compile(rf"(?i:(?:the|my|our|correct) answer is):?(?P<answer>.+?){SENTENCE_END}"),
 )
 BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{)")
 UNBRACED_BOX = re.compile(r"\\(?:boxed|fbox)\s+(?P<answer>[^\s${}]+)")

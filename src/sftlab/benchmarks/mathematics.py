@@ -19,7 +19,7 @@ from typing import IO
 
 from sftlab.errors import BenchmarkError
 
-COMPARISON_VERSION = 1
+COMPARISON_VERSION = 2
 CHILD = ("-m", "sftlab.benchmarks.mathematics_child")
 MAX_CHARACTERS = 2_000
 SIMPLE_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
