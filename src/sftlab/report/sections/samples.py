@@ -1,7 +1,5 @@
 """Sample answers of every tuned model beside its base's, few enough for a page."""
 
-from collections.abc import Iterator
-
 import polars as pl
 
 from sftlab.analyse.gain_sets import last_epochs
@@ -11,10 +9,10 @@ from sftlab.report.sections.material import Material
 
 PER_CELL = 6
 """Items of a model and benchmark at most: those that changed most, half of them for the better."""
-CHARACTERS = 600
-"""Of an answer at most."""
-BUDGET = 12_000
-"""Rows of all models together; where there are more models, each has fewer."""
+MOST_CHARACTERS, FEWEST_CHARACTERS = 600, 80
+"""Of an answer, by how many are shown."""
+BUDGET_ROWS, BUDGET_CHARACTERS = 12_000, 3_000_000
+"""Of all models together: where there are more models, each has fewer and shorter answers."""
 KEYS = ("benchmark", "scorer", "metric")
 
 
@@ -31,16 +29,19 @@ def sample_answers(material: Material) -> dict[str, object] | None:
     if pairs.is_empty():
         return None
     cells = pairs.select("run", "benchmark").unique().height
-    kept = _changed_most(pairs, max(2, min(PER_CELL, BUDGET // cells)))
+    each = max(2, min(PER_CELL, BUDGET_ROWS // cells))
+    kept = _changed_most(pairs, each)
+    characters = max(FEWEST_CHARACTERS, min(MOST_CHARACTERS, BUDGET_CHARACTERS // kept.height))
+    kept = kept.with_columns(pl.col("answer", "base_answer").str.slice(0, characters))
     return {
-        "most": PER_CELL,
-        "characters": CHARACTERS,
+        "most": each,
+        "characters": characters,
         "rows": {
             **{name: coded(kept[name]) for name in ("run", "benchmark", "item", "base_answer", "answer")},
             **{name: kept[name].to_list() for name in ("base_parsed", "parsed")},
             **{name: [shortened(value, 4) for value in kept[name]] for name in ("base_score", "score")},
         },
-        "tallies": list(_tallies(pairs)),
+        "tallies": _tallies(pairs),
     }
 
 
@@ -55,7 +56,7 @@ def _pairs(items: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     main = scores.join(best.unique("benchmark", keep="first", maintain_order=True).select(KEYS), on=KEYS)
     last = last_epochs(main).select("checkpoint", "run", "base", *KEYS, "higher_is_better").unique()
     bases = main.filter(pl.col("run").is_null()).select("checkpoint", "base", *KEYS).unique()
-    shown = items.with_columns(pl.col("answer").str.slice(0, CHARACTERS)).filter(pl.col("score").is_not_null())
+    shown = items.filter(pl.col("score").is_not_null())
     columns = ("checkpoint", *KEYS, "item", "answer", "parsed", "score", "stratum")
     tuned = shown.select(columns).join(last, on=["checkpoint", *KEYS])
     base = shown.select(columns).join(bases, on=["checkpoint", *KEYS]).drop("checkpoint")
@@ -73,10 +74,10 @@ def _changed_most(pairs: pl.DataFrame, each: int) -> pl.DataFrame:
     return pairs.filter((best <= half) | (worst <= each - half)).sort(*cell, "change", descending=[False, False, True])
 
 
-def _tallies(pairs: pl.DataFrame) -> Iterator[list[object]]:
+def _tallies(pairs: pl.DataFrame) -> dict[str, object]:
     change = pl.col("change")
     counts = pairs.group_by("run", "benchmark", maintain_order=True).agg(
         higher=(change > 0).sum(), lower=(change < 0).sum(), both=pl.len()
     )
-    for row in counts.iter_rows():
-        yield list(row)
+    named = {name: coded(counts[name]) for name in ("run", "benchmark")}
+    return {**named, **{name: counts[name].to_list() for name in ("higher", "lower", "both")}}

@@ -91,7 +91,8 @@ function answersOf(data, model, benchmark) {
   if (!held) return make("p", { className: "note", textContent: "These results have no items, so there are no answers to show." });
   const run = levelOf(data, "run", model);
   const { rows } = held;
-  const read = (column, row) => { const { levels, codes } = rows[column]; return codes[row] < 0 ? null : levels[codes[row]]; };
+  const readOf = ({ levels, codes }, row) => (codes[row] < 0 ? null : levels[codes[row]]);
+  const read = (column, row) => readOf(rows[column], row);
   const own = rows.run.codes.map((_, row) => row).filter((row) => read("run", row) === run);
   const names = [...new Set(own.map((row) => read("benchmark", row)))];
   if (names.length === 0) return make("p", { className: "note", textContent: "No item of this run was answered by its base as well." });
@@ -99,12 +100,13 @@ function answersOf(data, model, benchmark) {
   const select = choice("Benchmark of the answers", names);
   select.value = shown;
   select.addEventListener("change", () => explore(model, select.value));
-  const [, , higher, lower, both] = held.tallies.find((tally) => tally[0] === run && tally[1] === shown);
+  const { tallies } = held;
+  const tally = tallies.run.codes.findIndex((_, row) => readOf(tallies.run, row) === run && readOf(tallies.benchmark, row) === shown);
   const written = (answer, parsed) => (answer === null ? "(only its likelihood was asked)" : answer === "" ? "(empty)" : answer) + (parsed === false ? " (could not be read)" : "");
   const table = plainTable("Answers beside the base's", ["Item", "Base answered", "Score", "Tuned answered", "Score"],
     own.filter((row) => read("benchmark", row) === shown).map((row) => [String(read("item", row)), written(read("base_answer", row), rows.base_parsed[row]),
       shownNumber(rows.base_score[row]), written(read("answer", row), rows.parsed[row]), shownNumber(rows.score[row])]));
   table.querySelector("h3").after(labelled("Benchmark", select), make("p", { className: "note", textContent:
-    `Of ${both.toLocaleString("en")} items that both answered, ${higher} scored better and ${lower} worse. Here are those that changed most, at most ${held.most} of each run and benchmark, answers cut at ${held.characters} characters; the table items has them all.` }));
+    `Of ${tallies.both[tally].toLocaleString("en")} items that both answered, ${tallies.higher[tally]} scored better and ${tallies.lower[tally]} worse. Here are those that changed most, at most ${held.most} of each run and benchmark, answers cut at ${held.characters} characters; the table items has them all.` }));
   return table;
 }

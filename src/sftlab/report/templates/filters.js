@@ -44,7 +44,7 @@ function mountFilters(mount) {
     boxes.push([facet, summary, inputs]);
     mount.append(box);
   }
-  if (boxes.length === 0) { mount.hidden = true; return; }
+  if (boxes.length === 0) return;
   document.addEventListener("click", (event) => {
     for (const box of mount.querySelectorAll("details[open]")) if (!box.contains(event.target)) box.open = false;
   });
