@@ -1,10 +1,11 @@
+import doctest
 import re
 from pathlib import Path
 
 import pytest
 import typer
 
-from sftlab.analyse import schemas
+from sftlab.analyse import library, schemas
 from sftlab.analyse.tables import TABLES
 from sftlab.cli import app
 from sftlab.study.reading import load_study
@@ -44,3 +45,17 @@ def test_every_command_in_the_documentation_exists_with_its_options(page: str) -
             command = kinds[words.split()[0]]
         options = {name for parameter in command.params for name in parameter.opts}
         assert set(re.findall(r"(?<!\S)--[\w-]+", words)) <= options, verb
+
+
+def test_examples_of_the_library_page_give_what_it_says() -> None:
+    found = doctest.testfile(str(DOCS / "library.md"), module_relative=False)
+    assert found.attempted > 20
+    assert found.failed == 0
+
+
+def test_library_page_names_what_the_library_has() -> None:
+    table = re.findall(r"^\| .*? \| (.*) \|$", (DOCS / "library.md").read_text(), flags=re.MULTILINE)
+    named = {name for cell in table for name in re.findall(r"`(\w+)`", cell)}
+    assert len(named) > 15
+    assert named <= set(library.__all__)
+    assert all(getattr(library, name).__doc__ for name in named)

@@ -16,7 +16,7 @@ from sftlab.analyse.intervals import Estimate, Labels, Reals, VariancePart, comb
 from sftlab.analyse.item_scores import batches, item_rows, paired_rows, right_or_wrong, score_groups
 from sftlab.analyse.metrics import metric_named
 from sftlab.store import Store
-from sftlab.study.cells import Cells, ScoreCell
+from sftlab.study.cells import Cells
 
 FACTORS = ("method", "learning_rate", "batch_size", "samples", "schedule", "epochs", "fixed_steps")
 MetricKey = tuple[str, str, str]
@@ -40,7 +40,7 @@ def item_influences(cells: Cells, store: Store) -> dict[MetricKey, Influence]:
     epochs: dict[str | None, int] = {}
     for score in cells.scores:
         epochs[score.run] = max(score.epoch, epochs.get(score.run, 0))
-    collected: dict[MetricKey, _Collected] = {}
+    collected: dict[MetricKey, InfluenceRows] = {}
     for group in score_groups(cells):
         if group.base is None:
             continue
@@ -50,12 +50,13 @@ def item_influences(cells: Cells, store: Store) -> dict[MetricKey, Influence]:
             paired = paired_rows(item_rows(portion, store), base)
             for part, rows in paired.partition_by("cell", "scorer", "metric", as_dict=True).items():
                 key = (group.base.benchmark.name, str(part[1]), str(part[2]))
-                cell = portion[int(str(part[0]))]
-                collected.setdefault(key, _Collected()).add(cell, rows)
+                run = portion[int(str(part[0]))].run
+                assert run is not None
+                collected.setdefault(key, InfluenceRows()).add(run, rows)
     return {key: found.influence() for key, found in collected.items()}
 
 
-class _Collected:
+class InfluenceRows:
     """Sparse rows of one influence matrix, before all items are known."""
 
     def __init__(self) -> None:
@@ -63,16 +64,17 @@ class _Collected:
         self._rows: list[tuple[str, Labels, NDArray[np.float32]]] = []
         self._binary = True
 
-    def add(self, cell: ScoreCell, rows: pl.DataFrame) -> None:
+    def add(self, run: str, rows: pl.DataFrame) -> None:
+        """The items of one run's gain (rows of `paired_rows` in one scorer and metric)."""
         numerator_N, weight_N = rows["numerator"].to_numpy(), rows["weight"].to_numpy()
         self._binary &= right_or_wrong(rows["tuned"].to_numpy()) and right_or_wrong(rows["base"].to_numpy())
         items = zip(rows["item"], rows["stratum"], strict=True)
         place_N = np.array([self._places.setdefault(item, len(self._places)) for item in items], dtype=np.int64)
         influence_N = (numerator_N - numerator_N.sum() / weight_N.sum() * weight_N) / weight_N.sum()
-        assert cell.run is not None
-        self._rows.append((cell.run, place_N, influence_N.astype(np.float32)))
+        self._rows.append((run, place_N, influence_N.astype(np.float32)))
 
     def influence(self) -> Influence:
+        """The matrix of all runs, NaN where a run does not have an item."""
         influence_RI = np.full((len(self._rows), len(self._places)), np.nan, dtype=np.float32)
         for row, (_, place_N, influence_N) in enumerate(self._rows):
             influence_RI[row, place_N] = influence_N
@@ -268,16 +270,17 @@ class GainSet:
         return replace(estimate, ci_low=max(-1.0, low), ci_high=min(1.0, high))
 
 
-def gain_sets(scores: pl.DataFrame, influences: Mapping[MetricKey, Influence]) -> list[GainSet]:
+def gain_sets(scores: pl.DataFrame, influences: Mapping[MetricKey, Influence] | None = None) -> list[GainSet]:
     """The gains a study has so far, one set for each benchmark, scorer and metric, in the order of the table.
 
-    Only runs that are chosen (see `standings`), after their last epoch: epochs of one run are no samples.
+    Without `influences` intervals leave the choice of items out. Only runs that are chosen (see `standings`), after
+    their last epoch: epochs of one run are no samples.
     """
     gains = _without_selected_rates(last_epochs(scores).filter(pl.col("gain").is_not_null()))
     sets: list[GainSet] = []
     for part, rows in gains.partition_by("benchmark", "scorer", "metric", as_dict=True, maintain_order=True).items():
         key = (str(part[0]), str(part[1]), str(part[2]))
-        sets.append(_gain_set(key, rows, influences.get(key)))
+        sets.append(_gain_set(key, rows, (influences or {}).get(key)))
     return sets
 
 

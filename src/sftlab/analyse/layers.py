@@ -14,6 +14,7 @@ from sftlab.analyse.analysis import framed
 from sftlab.analyse.gain_sets import FACTORS, GainSet, codes
 from sftlab.analyse.intervals import Estimate, Reals, correlation, not_negative, two_way_mean
 from sftlab.analyse.properties import (
+    NO_MIXTURES,
     Sources,
     correlated_within,
     correlation_columns,
@@ -85,7 +86,7 @@ def _profile(method: str, part: str, rows: pl.DataFrame, is_deep: bool) -> Profi
     return Profile(method, part, tuple(float(depth) for depth in depth_D), names, change_RD)
 
 
-def layer_change_frame(found: Sequence[Profile], sources: Sources) -> pl.DataFrame:
+def layer_change_frame(found: Sequence[Profile], sources: Sources = NO_MIXTURES) -> pl.DataFrame:
     """Frame `layer_change`: mean over family x dataset cells, interval over families and datasets (`two_way_mean`).
 
     Mixtures of datasets that were tried alone are left out (see `dataset_units`).
@@ -110,7 +111,9 @@ def _over_cells(value_C: Reals, cells: pl.DataFrame) -> Estimate:
     return two_way_mean(value_C, codes(cells, "family"), codes(cells, "dataset"))
 
 
-def layer_correlations_frame(found: Sequence[Profile], sets: Sequence[GainSet], sources: Sources) -> pl.DataFrame:
+def layer_correlations_frame(
+    found: Sequence[Profile], sets: Sequence[GainSet], sources: Sources = NO_MIXTURES
+) -> pl.DataFrame:
     """Frame `layer_correlations`: change at a depth against gain, over family x dataset cells centred by family.
 
     With and without dividing each run's change by its mean over layers, which leaves the shape of the change without

@@ -1,6 +1,7 @@
 """Which property of the data goes with the gain: correlations over family x dataset cells."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,9 @@ from sftlab.study.cells import Cells
 Sources = Mapping[str, frozenset[str]]
 """The datasets that each dataset or mixture is made of; a name that is not in it stands for itself."""
 
+NO_MIXTURES: Sources = MappingProxyType({})
+"""All datasets stand for themselves."""
+
 WITHIN, ACROSS = "within", "across"
 
 
@@ -22,7 +26,7 @@ def sources_of(cells: Cells) -> Sources:
     return {cell.spec.dataset: frozenset(part.dataset for part in cell.spec.parts) for cell in cells.runs}
 
 
-def independent_datasets(names: Iterable[str], sources: Sources) -> int:
+def independent_datasets(names: Iterable[str], sources: Sources = NO_MIXTURES) -> int:
     """How many datasets vary freely: never more than those that all are made of.
 
     Properties and gains of a mixture lie between those of its parts: three datasets and their mixtures are three units.
@@ -57,16 +61,22 @@ def in_units(points: pl.DataFrame, sources: Sources) -> pl.DataFrame:
 
 
 def property_points(sets: Sequence[GainSet], data: pl.DataFrame) -> pl.DataFrame:
-    """Frame `property_points`: gain and every property of each base x dataset cell (means over recipes and seeds)."""
+    """Frame `property_points`: gain and every property of each base x dataset cell (means over recipes and seeds).
+
+    A property that belongs to a benchmark stands beside the gain on that benchmark alone.
+    """
+    if "benchmark" not in data.columns:
+        data = data.with_columns(benchmark=pl.lit(None, dtype=pl.String))
     values = (
         data.filter(pl.col("value").is_not_null())
-        .group_by("base", "dataset", "property", maintain_order=True)
+        .group_by("base", "dataset", "property", pl.col("benchmark").alias("beside"), maintain_order=True)
         .agg(pl.col("value").mean())
     )
     rows: list[Row] = []
     for gain_set in sets:
         gains = cell_gains(gain_set)
-        for row in gains.join(values, on=["base", "dataset"], maintain_order="left").iter_rows(named=True):
+        of_this = values.filter(pl.col("beside").is_null() | (pl.col("beside") == gain_set.key[0])).drop("beside")
+        for row in gains.join(of_this, on=["base", "dataset"], maintain_order="left").iter_rows(named=True):
             rows.append({**gain_set.metric_columns, **row})
     return framed("property_points", rows)
 
@@ -80,7 +90,7 @@ def cell_gains(gain_set: GainSet) -> pl.DataFrame:
     return names.with_columns(pl.Series("gain", gains, dtype=pl.Float64))
 
 
-def properties_frame(points: pl.DataFrame, sources: Sources) -> pl.DataFrame:
+def properties_frame(points: pl.DataFrame, sources: Sources = NO_MIXTURES) -> pl.DataFrame:
     """Frame `properties`: correlation of each property with the gain on each benchmark.
 
     Points are the means of family x dataset cells. `within`: both are centred by family, so that only differences

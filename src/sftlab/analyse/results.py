@@ -11,6 +11,7 @@ from sftlab.analyse.answers import NEEDED, analysis_of_tables
 from sftlab.analyse.audit.auditing import audit, without_excluded
 from sftlab.analyse.audit.finding import AuditFinding
 from sftlab.analyse.gain_sets import GainSet, Influence, MetricKey, gain_sets, item_influences
+from sftlab.analyse.item_tables import influences_of_items
 from sftlab.analyse.properties import Sources, sources_of
 from sftlab.analyse.schemas import CONTRACT, conformed, empty
 from sftlab.analyse.tables import TABLES, table
@@ -154,10 +155,13 @@ def stored_results(cells: Cells, store: Store) -> Results:
 
 
 def imported_results(imported: ImportedStudy) -> Results:
-    """Results made elsewhere. Without items, intervals speak of families and datasets alone."""
+    """Results made elsewhere. Where they have no items, intervals speak of families and datasets alone."""
 
     def build(name: str) -> pl.DataFrame:
         known = imported.tables.get(name)
         return empty(CONTRACT[name]) if known is None else conformed(known, CONTRACT[name])
 
-    return Results(imported.name, build, dict, sources=imported.sources, notes=imported.notes)
+    def influences() -> Mapping[MetricKey, Influence]:
+        return influences_of_items(build("scores"), build("items"))
+
+    return Results(imported.name, build, influences, sources=imported.sources, notes=imported.notes)

@@ -14,7 +14,7 @@ from sftlab.analyse.gain_array import FACTOR_AXES, Factor, GainArray, gain_array
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.intervals import Estimate
 from sftlab.analyse.multiplicity import benjamini_hochberg
-from sftlab.analyse.properties import Sources
+from sftlab.analyse.properties import NO_MIXTURES, Sources
 from sftlab.analyse.ranking import ends
 from sftlab.analyse.variance_shares import VarianceShare, variance_shares
 from sftlab.analyse.verdicts import LEVEL, Row
@@ -36,7 +36,7 @@ class Synergy:
     findings: tuple[Finding, ...]
 
 
-def synergy(sets: Sequence[GainSet], sources: Sources) -> Synergy:
+def synergy(sets: Sequence[GainSet], sources: Sources = NO_MIXTURES) -> Synergy:
     """Everything about synergy that the gains of a study can say."""
     array = gain_array(sets, sources)
     pairs = {factor: agreements(array, factor) if array else [] for factor in FACTOR_AXES}

@@ -9,12 +9,12 @@ import polars as pl
 from sftlab.analyse.analysis import framed
 from sftlab.analyse.gain_sets import FACTORS, GainSet, codes
 from sftlab.analyse.intervals import Labels, Reals, two_way_mean
-from sftlab.analyse.properties import Sources, family_cells, in_units
+from sftlab.analyse.properties import NO_MIXTURES, Sources, family_cells, in_units
 from sftlab.analyse.ranking import ends
 from sftlab.analyse.verdicts import Row, adjust
 
 
-def training_frames(sets: Sequence[GainSet], sources: Sources) -> tuple[pl.DataFrame, pl.DataFrame]:
+def training_frames(sets: Sequence[GainSet], sources: Sources = NO_MIXTURES) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Frames `training` and `training_points`: level minus other of every factor that the study varies.
 
     Runs are paired that share base, dataset and all other factors (seeds are averaged). The difference is the mean over

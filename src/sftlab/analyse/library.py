@@ -1,0 +1,96 @@
+"""The analyses as functions on data frames: what a notebook imports, without a study, a store or a model.
+
+Start with the table `scores` (`sftlab.open(study).scores()`, or `sftlab.from_scores(frame).scores()` of one's own
+numbers) and, where there are any, `items`. `gain_sets` makes of them what most functions take; those that look at one
+gain array take what `gain_array` makes. Every frame's columns are those of `SCHEMAS`, explained in `Analysis`; what a
+design cannot give is null. `docs/library.md` shows each on a made table.
+"""
+
+from sftlab.analyse.agreement import Agreement, MantelTest, agreements, mantel, mean_agreement
+from sftlab.analyse.analysis import SCHEMAS, Analysis
+from sftlab.analyse.answers import analysis_of_tables, answer_lines
+from sftlab.analyse.audit.auditing import audit, without_excluded
+from sftlab.analyse.comparing.grid import sibling_grid, sibling_standings
+from sftlab.analyse.comparing.models import Model, model_named, models
+from sftlab.analyse.comparing.pairs import paired_scores
+from sftlab.analyse.comparing.side_by_side import answers_side_by_side
+from sftlab.analyse.components import Components, components
+from sftlab.analyse.consistency import consistency_frame
+from sftlab.analyse.gain_array import GainArray, gain_array
+from sftlab.analyse.gain_sets import GainSet, Influence, gain_sets
+from sftlab.analyse.intervals import (
+    Estimate,
+    clustered_mean,
+    correlation,
+    mean,
+    paired_proportion,
+    proportion,
+    ratio,
+    two_way_mean,
+)
+from sftlab.analyse.item_tables import influences_of_items
+from sftlab.analyse.layers import layer_change_frame, layer_correlations_frame, profiles
+from sftlab.analyse.length_controlled import length_controlled_win_rate
+from sftlab.analyse.multiplicity import benjamini_hochberg, holm, holm_within_families
+from sftlab.analyse.properties import properties_frame, property_points
+from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame, ranking_frame
+from sftlab.analyse.synergy import Synergy, synergy
+from sftlab.analyse.training import seed_noise_frame, training_frames
+from sftlab.analyse.variance_shares import VarianceShare, variance_shares
+
+__all__ = [
+    "SCHEMAS",
+    "Agreement",
+    "Analysis",
+    "Components",
+    "Estimate",
+    "GainArray",
+    "GainSet",
+    "Influence",
+    "MantelTest",
+    "Model",
+    "Synergy",
+    "VarianceShare",
+    "agreements",
+    "analysis_of_tables",
+    "answer_lines",
+    "answers_side_by_side",
+    "audit",
+    "benjamini_hochberg",
+    "clustered_mean",
+    "comparisons_frame",
+    "components",
+    "consistency_frame",
+    "correlation",
+    "gain_array",
+    "gain_sets",
+    "gains_frame",
+    "holm",
+    "holm_within_families",
+    "influences_of_items",
+    "layer_change_frame",
+    "layer_correlations_frame",
+    "length_controlled_win_rate",
+    "mantel",
+    "mean",
+    "mean_agreement",
+    "metrics_frame",
+    "model_named",
+    "models",
+    "paired_proportion",
+    "paired_scores",
+    "profiles",
+    "properties_frame",
+    "property_points",
+    "proportion",
+    "ranking_frame",
+    "ratio",
+    "seed_noise_frame",
+    "sibling_grid",
+    "sibling_standings",
+    "synergy",
+    "training_frames",
+    "two_way_mean",
+    "variance_shares",
+    "without_excluded",
+]
