@@ -15,6 +15,7 @@ from sftlab.lm.base import LoadedBase, load_base
 from sftlab.lm.encoding import EncodingRecipe, encode_examples
 from sftlab.measure import DATA_MEASURES
 from sftlab.measure.measured import exponential
+from sftlab.measure.passes import Passes
 from sftlab.measure.perplexity import response_perplexity
 from sftlab.study.declaration import BaseRef, DatasetRef, Precision
 from sftlab.study.measures import MEASURES
@@ -58,13 +59,15 @@ def value_of(frame: pl.DataFrame, name: str) -> dict:
 def test_perplexity_equals_plain_transformers(base, tmp_path, max_batch_tokens):
     given = examples(25)
     encoded = encode_examples(given, base, recipe=EncodingRecipe(), folder=tmp_path)
-    measured = response_perplexity(base, encoded, max_batch_tokens=max_batch_tokens)
+    measured = response_perplexity(Passes(base, encoded, max_batch_tokens))
     nats, tokens, text_nats, num_bytes = (np.array(column) for column in zip(*plainly(base, given), strict=True))
     perplexity = value_of(measured.properties, "response_perplexity")
     bits = value_of(measured.properties, "response_bits_per_byte")
     assert perplexity["value"] == pytest.approx(math.exp(nats.sum() / tokens.sum()), rel=1e-5)
     assert bits["value"] == pytest.approx(text_nats.sum() / num_bytes.sum() / math.log(2), rel=1e-5)
     assert perplexity["n"] == bits["n"] == 25
+    mean = value_of(measured.properties, "mean_response_perplexity")
+    assert mean["value"] == pytest.approx(np.exp(nats / tokens).mean(), rel=1e-5)
     rows = measured.examples
     np.testing.assert_allclose(rows["log_likelihood"], -nats, rtol=1e-4)
     np.testing.assert_allclose(rows["response_log_likelihood"], -text_nats, rtol=1e-4)
@@ -81,7 +84,7 @@ def test_real_responses_equal_plain_transformers(shared, tmp_path):
     short = [example for example in data.examples if example.num_bytes < 200 and len(example.turns) == 2][:20]
     encoded = encode_examples(short, base, recipe=EncodingRecipe(), folder=tmp_path)
     assert encoded.truncated == 0
-    found = value_of(response_perplexity(base, encoded, max_batch_tokens=2000).properties, "response_perplexity")
+    found = value_of(response_perplexity(Passes(base, encoded, 2000)).properties, "response_perplexity")
     nats, tokens, _, _ = (np.array(column) for column in zip(*plainly(base, short), strict=True))
     assert found["value"] == pytest.approx(math.exp(nats.sum() / tokens.sum()), rel=1e-5)
 
@@ -92,9 +95,8 @@ def test_interval_covers_the_perplexity_of_all_examples(folder, tmp_path):
     with torch.no_grad():
         for weight in base.model.parameters():
             weight.mul_(3)
-    everything = response_perplexity(
-        base, encode_examples(examples(600), base, recipe=EncodingRecipe(), folder=tmp_path), max_batch_tokens=8000
-    )
+    encoded = encode_examples(examples(600), base, recipe=EncodingRecipe(), folder=tmp_path)
+    everything = response_perplexity(Passes(base, encoded, 8000))
     nats, tokens = -everything.examples["log_likelihood"].to_numpy(), everything.examples["num_tokens"].to_numpy()
     truth = value_of(everything.properties, "response_perplexity")["value"]
     generator = np.random.default_rng(0)
@@ -108,16 +110,16 @@ def test_interval_covers_the_perplexity_of_all_examples(folder, tmp_path):
 
 def test_one_example_has_no_interval(base, tmp_path):
     encoded = encode_examples(examples(1), base, recipe=EncodingRecipe(), folder=tmp_path)
-    row = value_of(response_perplexity(base, encoded, max_batch_tokens=100).properties, "response_perplexity")
+    row = value_of(response_perplexity(Passes(base, encoded, 100)).properties, "response_perplexity")
     assert row["n"] == 1
     assert row["se"] is row["ci_low"] is row["ci_high"] is None
 
 
 def test_no_examples_give_unknown_properties(base, tmp_path):
     encoded = encode_examples([], base, recipe=EncodingRecipe(), folder=tmp_path)
-    measured = response_perplexity(base, encoded, max_batch_tokens=100)
-    assert measured.properties["value"].to_list() == [None, None]
-    assert measured.properties["n"].to_list() == [0, 0]
+    measured = response_perplexity(Passes(base, encoded, 100))
+    assert measured.properties["value"].to_list() == [None] * 4
+    assert measured.properties["n"].to_list() == [0] * 4
     assert measured.examples.height == 0
 
 
@@ -127,14 +129,14 @@ def test_every_assistant_turn_counts(base, tmp_path):
         for role, text in zip(["user", "assistant"] * 2, ["a cat", "sees", "a dog", "runs"], strict=True)
     )
     encoded = encode_examples([Example(turns, 0)], base, recipe=EncodingRecipe(), folder=tmp_path)
-    rows = response_perplexity(base, encoded, max_batch_tokens=100).examples
+    rows = response_perplexity(Passes(base, encoded, 100)).examples
     assert rows["num_bytes"].to_list() == [len("sees") + len("runs")]
     assert rows["num_tokens"].to_list() == [int(np.count_nonzero(encoded.learned))]
 
 
 def test_out_of_memory_changes_no_value(base, tmp_path):
     encoded = encode_examples(examples(20), base, recipe=EncodingRecipe(), folder=tmp_path)
-    expected = response_perplexity(base, encoded, max_batch_tokens=100_000).properties
+    expected = response_perplexity(Passes(base, encoded, 100_000)).properties
     failures = []
 
     def small_device(_module, positional, named):
@@ -145,7 +147,7 @@ def test_out_of_memory_changes_no_value(base, tmp_path):
 
     handle = base.model.base_model.register_forward_pre_hook(small_device, with_kwargs=True)
     try:
-        found = response_perplexity(base, encoded, max_batch_tokens=100_000).properties
+        found = response_perplexity(Passes(base, encoded, 100_000)).properties
     finally:
         handle.remove()
     assert failures
@@ -157,6 +159,18 @@ def test_measures_of_data_are_found_by_their_declared_names(base, tmp_path):
     assert set(DATA_MEASURES) == set(declared)
     encoded = encode_examples(examples(3), base, recipe=EncodingRecipe(), folder=tmp_path)
     for name, measure in declared.items():
-        properties = DATA_MEASURES[name](base, encoded, max_batch_tokens=100).properties
+        properties = DATA_MEASURES[name](Passes(base, encoded, 100)).properties
         assert set(measure.properties) <= set(properties["property"])
         assert properties.columns == ["property", "value", "n", "se", "ci_low", "ci_high"]
+
+
+def test_text_perplexity_counts_every_token_but_the_first(base, tmp_path):
+    encoded = encode_examples(examples(8), base, recipe=EncodingRecipe(), folder=tmp_path)
+    found = value_of(response_perplexity(Passes(base, encoded, 500)).properties, "text_perplexity")
+    nats, tokens = 0.0, 0
+    for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True):
+        ids = torch.tensor(encoded.ids[start:end].astype(np.int64))[None]
+        with torch.inference_mode():
+            nats += base.model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
+        tokens += ids.shape[1] - 1
+    assert found["value"] == pytest.approx(math.exp(nats / tokens), rel=1e-5)

@@ -12,7 +12,8 @@ from sftlab.study.measures import MEASURES
 def data_table(cells: Cells, store: Store) -> pl.DataFrame:
     """One row per property of each measured sample; a measure that is missing has its rows too, with a status.
 
-    Properties are code lengths, perplexities and counts: none is below 0, nor is an end of its interval.
+    Properties are code lengths, perplexities, counts, ratios and similarities: none is below 0, nor is an end of its
+    interval.
     """
     rows: list[dict[str, object]] = []
     for cell in cells.measures:
@@ -24,6 +25,7 @@ def data_table(cells: Cells, store: Store) -> pl.DataFrame:
             "samples": cell.samples,
             "seed": cell.seed,
             "measure": cell.measure,
+            "benchmark": cell.benchmark.name if cell.benchmark is not None else None,
             "status": status.status,
             "reason": status.reason,
         }

@@ -149,6 +149,7 @@ DATA: Schema = {
     "measure": TEXT,
     "status": TEXT,
     "reason": TEXT,
+    "benchmark": TEXT,
 }
 LAYERS: Schema = {
     "checkpoint": TEXT,

@@ -15,12 +15,11 @@ from sftlab.evaluate.scoring import score_with
 from sftlab.execute.adopting import adopt
 from sftlab.execute.engines import engine_at
 from sftlab.execute.kept_checkpoints import note_unsorted
+from sftlab.execute.measuring import measure_here
 from sftlab.execute.shared_training import cut_record, longer_record
-from sftlab.execute.training import encoding_recipe, selected_examples, train_here
-from sftlab.execute.workplace import SCORE_BATCH_TOKENS, Workplace
-from sftlab.lm.encoding import encode_examples
+from sftlab.execute.training import train_here
+from sftlab.execute.workplace import Workplace
 from sftlab.lm.kept_answers import KeptAnswers
-from sftlab.measure import DATA_MEASURES
 from sftlab.plan.base_size import num_weights
 from sftlab.plan.contents import resolved_template
 from sftlab.plan.devices import default_precision
@@ -106,23 +105,11 @@ def score(place: Workplace, job: Job, task: Task) -> Record:
 
 
 def measure(place: Workplace, job: Job, task: Task) -> Record:
-    """Take one measure of a dataset sample under its base."""
+    """Take one measure of a dataset sample, under its base or beside a benchmark."""
     cell = task.cell
     assert isinstance(cell, MeasureCell)
     start = time.monotonic()
-    runs = place.setup.resolved.cells.runs
-    spec = next(
-        run.spec
-        for run in runs
-        if (run.spec.base, run.spec.dataset, run.spec.samples, run.spec.seeds.sample)
-        == (cell.base, cell.dataset, cell.samples, cell.seed)
-    )
-    loaded = place.model_at(job, 0, spec.precision)
-    selected = selected_examples(place, spec)
-    encoded = encode_examples(selected.train, loaded, recipe=encoding_recipe(spec), folder=place.store.tokens_folder)
-    measured = DATA_MEASURES[cell.measure](
-        loaded, encoded, max_batch_tokens=SCORE_BATCH_TOKENS[place.setup.device.kind]
-    )
+    measured = measure_here(place, job, cell)
     facts = {"measure": cell.measure, "base": cell.base, "dataset": cell.dataset, "samples": cell.samples}
     return Record(
         cell.identity,

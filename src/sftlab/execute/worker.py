@@ -78,5 +78,7 @@ def task_subject(task: Task) -> str:
     if isinstance(task.cell, RunCell):
         return task.cell.spec.run
     if isinstance(task.cell, MeasureCell):
-        return f"{task.cell.measure} of {task.cell.dataset} under {task.cell.base}"
+        beside = task.cell.benchmark
+        what = f"{task.cell.measure} of {task.cell.dataset}"
+        return f"{what} under {task.cell.base}" if beside is None else f"{what} and {beside.name}"
     return f"{task.cell.benchmark.name} of {task.cell.run or task.cell.base} epoch {task.cell.epoch}"

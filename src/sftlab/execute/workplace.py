@@ -93,6 +93,7 @@ class Workplace:
         self._tokens = 0
         self._told_at = 0.0
         self.serving: Serving | None = None
+        self._passes: tuple[tuple[str, Precision, str], dict[str, object]] | None = None
         if setup.manner.deterministic:
             # cuBLAS reads it when CUDA starts.
             os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
@@ -169,6 +170,12 @@ class Workplace:
                 loaded.load_checkpoint(self.store.checkpoint_folder(job.run.trajectory, epoch))
             loaded.holding = label
         return loaded
+
+    def known_passes(self, key: tuple[str, Precision, str]) -> dict[str, object]:
+        """What forward passes over one base and one set of token arrays gave, kept until others are asked for."""
+        if self._passes is None or self._passes[0] != key:
+            self._passes = (key, {})
+        return self._passes[1]
 
     def dataset_contents(self, names: tuple[str, ...]) -> dict[str, str]:
         """Content digests of datasets, hashed again before their first use. Raises DataError if one has changed."""

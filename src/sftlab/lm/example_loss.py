@@ -1,6 +1,7 @@
 """How well each example's tokens are predicted by what a base holds now."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -37,24 +38,35 @@ class _Part:
 
 
 def example_nats(base: LoadedBase, encoded: EncodedExamples, *, max_batch_tokens: int) -> ExampleNats:
-    """Predict all examples, in batches of `max_batch_tokens` padded tokens, smaller where memory runs out.
+    """Predict the learned tokens of all examples: see `summed_nats`."""
+    flags = (encoded.learned, encoded.learned & encoded.response)
+    return ExampleNats(*summed_nats(base, encoded, flags, max_batch_tokens=max_batch_tokens))
 
-    The model is in eval mode. Raises ModelError where one example alone does not fit into memory. Several ranks predict
-    a share of the examples each, and one that runs out of memory raises what torch raised.
+
+def summed_nats(
+    base: LoadedBase, encoded: EncodedExamples, flags: Sequence[NDArray[np.bool_]], *, max_batch_tokens: int
+) -> tuple[NDArray[np.float64], ...]:
+    """Negative log-likelihood in nats of each example, once for each of the flag arrays: over the tokens it marks.
+
+    Flags have one entry a token, as `encoded.ids`; the first array marks all that the others mark, and never the first
+    token of an example. One pass serves them all, in batches of `max_batch_tokens` padded tokens, smaller where memory
+    runs out. The model is in eval mode. Raises ModelError where one example alone does not fit into memory. Several
+    ranks predict a share of the examples each, and one that runs out of memory raises what torch raised.
     """
     assert not base.model.training
-    found = ExampleNats(np.zeros(len(encoded)), np.zeros(len(encoded)))
+    predicted = replace(encoded, learned=flags[0])
+    found = tuple(np.zeros(len(encoded)) for _ in flags)
     plain_head = has_plain_head(base)
 
     def predict(part: _Part, *, counts: bool = True) -> None:
-        batch = token_batch(encoded, part.numbers, base, base.kernel)
+        batch = token_batch(predicted, part.numbers, base, base.kernel)
         losses = token_losses(base, batch, plain_head=plain_head).double().cpu().numpy()
         rows = batch.examples.cpu().numpy()
         if not counts:
             return
-        in_response = np.concatenate([_response_of_learned(encoded, number) for number in part.numbers])
-        found.learned[part.numbers] = np.bincount(rows, losses, minlength=len(part.numbers))
-        found.response[part.numbers] = np.bincount(rows, losses * in_response, minlength=len(part.numbers))
+        for sums, marked in zip(found, flags, strict=True):
+            weights = np.concatenate([_of_predicted(predicted, marked, number) for number in part.numbers])
+            sums[part.numbers] = np.bincount(rows, losses * weights, minlength=len(part.numbers))
 
     passes = base.ranks.passes(encoded.lengths, lambda lengths: base.kernel.groups(lengths, max_batch_tokens))
     parts = [_Part(one.places, int(encoded.lengths[one.places].max())) for one in passes]
@@ -65,9 +77,9 @@ def example_nats(base: LoadedBase, encoded: EncodedExamples, *, max_batch_tokens
         # A rank that parted its passes would fall out of step with the others.
         for one, part in zip(passes, parts, strict=True):
             predict(part, counts=one.counts)
-    return ExampleNats(*(base.ranks.total(torch.from_numpy(nats)).numpy() for nats in (found.learned, found.response)))
+    return tuple(base.ranks.total(torch.from_numpy(nats)).numpy() for nats in found)
 
 
-def _response_of_learned(encoded: EncodedExamples, number: int) -> NDArray[np.bool_]:
-    span = slice(encoded.offsets[number], encoded.offsets[number + 1])
-    return encoded.response[span][encoded.learned[span]]
+def _of_predicted(predicted: EncodedExamples, marked: NDArray[np.bool_], number: int) -> NDArray[np.bool_]:
+    span = slice(predicted.offsets[number], predicted.offsets[number + 1])
+    return marked[span][predicted.learned[span]]

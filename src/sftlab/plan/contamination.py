@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from sftlab.benchmarks.loading import load_benchmark
 from sftlab.data.contamination import CONTAMINATION_VERSION, contamination
 from sftlab.data.example import Dataset
 from sftlab.plan.opening import Opened
+from sftlab.plan.questions import benchmark_questions
 from sftlab.plan.selection import dataset_in_memory
-from sftlab.study.declaration import BenchmarkRef
 from sftlab.study.identity import digest
 
 NOTE = "contamination"
@@ -58,7 +56,7 @@ def contamination_tables(opened: Opened) -> ContaminationTables:
             key = digest([CONTAMINATION_VERSION, content, benchmark_digest])
             if key not in known:
                 if ref.name not in questions:
-                    questions[ref.name] = _questions(opened, ref)
+                    questions[ref.name] = benchmark_questions(opened.study.evaluation, ref)
                 dataset = dataset_in_memory(opened.study.datasets[name], name, content)
                 known[key] = _compared(questions[ref.name], dataset)
             held, names = known[key], {"dataset": name, "benchmark": ref.name}
@@ -70,19 +68,6 @@ def contamination_tables(opened: Opened) -> ContaminationTables:
     return ContaminationTables(
         frame.with_columns(share.alias("share")).select(*COUNTS), pl.DataFrame(items, schema=ITEMS, orient="row")
     )
-
-
-def _questions(opened: Opened, ref: BenchmarkRef) -> dict[str, str]:
-    """Prompts of the items that are asked, without shots."""
-    evaluation = opened.study.evaluation
-    limit = ref.items or evaluation.items
-    benchmark = load_benchmark(
-        ref if ref.data is not None else ref.model_copy(update={"shots": 0}),
-        folder=Path.cwd(),
-        benchmarks_dir=Path(evaluation.benchmarks_dir) if evaluation.benchmarks_dir else None,
-        items=None if limit == "all" else limit,
-    )
-    return {item.item: item.context for item in benchmark.items}
 
 
 def _compared(questions: Mapping[str, str], dataset: Dataset) -> dict[str, object]:

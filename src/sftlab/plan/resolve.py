@@ -12,13 +12,13 @@ from sftlab.plan.devices import default_precision
 from sftlab.plan.engines import engine_identity
 from sftlab.plan.judges import judge_identity
 from sftlab.plan.lora_targets import require_targets
+from sftlab.plan.measure_cells import measure_cells
 from sftlab.plan.selection import select_examples
 from sftlab.store import Store
-from sftlab.study.cells import BaseCell, Cells, MeasureCell, RunCell, ScoreCell
+from sftlab.study.cells import BaseCell, Cells, RunCell, ScoreCell
 from sftlab.study.declaration import BenchmarkRef, Study
 from sftlab.study.expansion import expand
 from sftlab.study.identity import digest
-from sftlab.study.measures import MEASURES
 from sftlab.study.run import RunSpec
 from sftlab.study.versions import SCORE_VERSION, TRAIN_VERSION
 
@@ -76,7 +76,9 @@ def resolve(study: Study, store: Store) -> Resolved:
         bases=tuple(bases.values()),
         runs=(*runs, *adopted),
         scores=(),
-        measures=tuple(_measure_cells(study, bases, runs, datasets)),
+        measures=tuple(
+            measure_cells(study, contents, runs=runs, bases=bases, datasets=datasets, benchmarks=benchmarks)
+        ),
     )
     contents.remember()
     provisional = tuple(contents.provisional)
@@ -181,31 +183,6 @@ def _score_cells(resolved: Resolved, models: list[_Model]) -> Iterator[ScoreCell
         yield from (score(base, None, benchmark, base_condition=True) for benchmark in resolved.base_benchmarks)
     for model in models:
         yield from (score(bases[model.run.spec.base], model, benchmark) for benchmark in resolved.benchmarks)
-
-
-def _measure_cells(
-    study: Study, bases: dict[str, BaseCell], runs: tuple[RunCell, ...], datasets: dict[str, str]
-) -> Iterator[MeasureCell]:
-    seen: set[str] = set()
-    measures = [MEASURES[name] for name in study.measures if MEASURES[name].of == "data"]
-    for run in runs:
-        spec, base = run.spec, bases[run.spec.base]
-        for measure in measures:
-            identity = digest(
-                {
-                    "step": "measure",
-                    "measure": [measure.name, measure.version],
-                    "base": base.digest,
-                    "tokenizer": base.tokenizer_digest,
-                    "data": [[datasets[part.dataset], part.weight] for part in spec.parts],
-                    "selection": [spec.samples, spec.validation, spec.seeds.sample],
-                    "encoding": [spec.template, spec.loss_on, spec.max_tokens, spec.overflow],
-                    "precision": spec.precision,
-                }
-            )
-            if identity not in seen:
-                seen.add(identity)
-                yield MeasureCell(identity, spec.base, spec.dataset, spec.samples, spec.seeds.sample, measure.name)
 
 
 class _Sizes:

@@ -63,7 +63,8 @@ def pending_jobs(resolved: Resolved, store: Store) -> tuple[Job, ...]:
         if not score.waits and not store.has(score.identity):
             scores[score.run or score.base].append(score)
     measures: dict[str, list[Task]] = defaultdict(list)
-    for measure in cells.measures:
+    distinct = {measure.identity: measure for measure in reversed(cells.measures)}
+    for measure in reversed(distinct.values()):
         if not store.has(measure.identity):
             measures[measure.base].append(Task("measure", measure.identity, measure))
     bases = {base.base.name: base for base in cells.bases}

@@ -72,7 +72,10 @@ class ScoreCell:
 
 @dataclass(frozen=True)
 class MeasureCell:
-    """One measure of one dataset sample under one base."""
+    """One measure of one dataset sample under one base, or beside one benchmark.
+
+    Beside a benchmark the base does not bear on it: cells of all bases are one result, of one identity.
+    """
 
     identity: str
     base: str
@@ -80,6 +83,8 @@ class MeasureCell:
     samples: int
     seed: int
     measure: str
+    benchmark: BenchmarkRef | None = None
+    embedder_digest: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from sftlab.study.consistency import first_inconsistency
 from sftlab.study.engine import BUILT_IN, EngineChoice
 from sftlab.study.judge import Judge
-from sftlab.study.measures import MEASURES
+from sftlab.study.measures import DEFAULT_MEASURES, PACKAGED_EMBEDDER
 from sftlab.study.methods import Full, Method
 from sftlab.study.methods.common import one_or_many
 
@@ -319,7 +319,12 @@ class Study(Frozen):
     runs: tuple[RunBlock, ...] | None = None
     trained: dict[Name, TrainedElsewhere] = Field(default_factory=dict)
     evaluation: Evaluation = Evaluation()
-    measures: tuple[str, ...] = tuple(MEASURES)
+    measures: tuple[str, ...] = DEFAULT_MEASURES
+    embedder: str = Field(
+        default=PACKAGED_EMBEDDER,
+        min_length=1,
+        description="sentence-transformers folder or hub id for the measure `embedding_similarity`",
+    )
     budget: Budget | None = None
     known_cost: KnownCost | None = None
 

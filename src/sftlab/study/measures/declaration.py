@@ -6,9 +6,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Measure:
-    """A quantity taken of `data` (under a base) or of a `checkpoint`; a new definition is a new version."""
+    """A quantity taken of something; a new definition is a new version.
+
+    Of `data` (a sample under a base), of a `similarity` (a sample beside a benchmark, whatever the base), or of a
+    `checkpoint`. Those by `default` are taken where a study does not say which. `embeds` texts with a model of its own.
+    """
 
     name: str
     version: int
-    of: Literal["data", "checkpoint"]
+    of: Literal["data", "similarity", "checkpoint"]
     properties: tuple[str, ...]
+    default: bool = True
+    embeds: bool = False

@@ -1,7 +1,10 @@
-"""How surprising the responses of a dataset are to a base."""
+"""How surprising the texts of a dataset are to a base."""
 
 from sftlab.study.measures.declaration import Measure
 
 PERPLEXITY = Measure(
-    name="perplexity", version=1, of="data", properties=("response_perplexity", "response_bits_per_byte")
+    name="perplexity",
+    version=2,
+    of="data",
+    properties=("response_perplexity", "response_bits_per_byte", "mean_response_perplexity", "text_perplexity"),
 )

@@ -1,0 +1,54 @@
+"""Measures of data with what a workplace has."""
+
+from sftlab.errors import ModelError
+from sftlab.execute.training import encoding_recipe, selected_examples
+from sftlab.execute.workplace import SCORE_BATCH_TOKENS, Workplace
+from sftlab.lm.encoding import encode_examples
+from sftlab.measure import DATA_MEASURES
+from sftlab.measure.measured import Measured
+from sftlab.measure.passes import Passes
+from sftlab.plan.contents import Contents
+from sftlab.plan.embedder import Embedder, find_embedder
+from sftlab.plan.questions import benchmark_questions
+from sftlab.plan.tasks import Job
+from sftlab.study.cells import MeasureCell
+from sftlab.study.run import RunSpec
+
+
+def measure_here(place: Workplace, job: Job, cell: MeasureCell) -> Measured:
+    """One measure of a dataset sample; forward passes serve all measures of the sample that follow one another."""
+    runs = place.setup.resolved.cells.runs
+    spec = next(
+        run.spec
+        for run in runs
+        if (run.spec.base, run.spec.dataset, run.spec.samples, run.spec.seeds.sample)
+        == (cell.base, cell.dataset, cell.samples, cell.seed)
+    )
+    if cell.benchmark is not None:
+        return _beside_benchmark(place, spec, cell)
+    loaded = place.model_at(job, 0, spec.precision)
+    selected = selected_examples(place, spec)
+    encoded = encode_examples(selected.train, loaded, recipe=encoding_recipe(spec), folder=place.store.tokens_folder)
+    known = place.known_passes((job.base.digest, spec.precision, encoded.digest))
+    batch_tokens = SCORE_BATCH_TOKENS[place.setup.device.kind]
+    return DATA_MEASURES[cell.measure](Passes(loaded, encoded, batch_tokens, known))
+
+
+def _beside_benchmark(place: Workplace, spec: RunSpec, cell: MeasureCell) -> Measured:
+    from sftlab.measure.similarity import embedding_similarity, lexical_similarity
+
+    assert cell.benchmark is not None
+    study = place.setup.resolved.study
+    questions = benchmark_questions(study.evaluation, cell.benchmark)
+    examples = selected_examples(place, spec).train
+    if cell.embedder_digest is None:
+        return lexical_similarity(questions, examples)
+    embedder = _verified(place, study.embedder, cell.embedder_digest)
+    return embedding_similarity(questions, examples, embedder=embedder, device=place.setup.device.torch_name)
+
+
+def _verified(place: Workplace, name: str, planned: str) -> Embedder:
+    embedder = find_embedder(name, Contents(place.store), fresh=True)
+    if embedder.digest != planned:
+        raise ModelError(f"the embedder {name} was changed after this run was planned: run again")
+    return embedder
