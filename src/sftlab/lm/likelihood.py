@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.kept_answers import KeptAnswers, work_digest
+from sftlab.lm.last_layer import LastStates
 from sftlab.lm.memory import Shortage, run_within_memory
 from sftlab.lm.request_tree import (
     Ids,
@@ -27,7 +28,7 @@ from sftlab.lm.request_tree import (
     row_tokens,
 )
 from sftlab.lm.row_layout import padded_inputs, prefix_cache, row_layout, sequence_inputs
-from sftlab.lm.token_loss import CHUNK_LOGITS, has_plain_head
+from sftlab.lm.token_loss import CHUNK_LOGITS
 from sftlab.lm.tokenizer import Segment, TokenizedModel
 from sftlab.lm.tree_attention import attending_as_tree
 
@@ -140,7 +141,7 @@ class _Scoring:
         self.is_greedy_N = np.ones(num_requests, dtype=np.bool_)
         self.num_done = 0
         self._base = base
-        self._plain_head = has_plain_head(base)
+        self._last = LastStates(base)
         self._prefix: tuple[bytes, Any] = (b"", None)
 
     def run(self, batch: RowBatch) -> None:
@@ -189,27 +190,30 @@ class _Scoring:
         self, inputs: Mapping[str, Any], predicted_from: NDArray[np.int64], labels: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         base = self._base
-        from_L, label_L = (torch.from_numpy(array).to(base.device) for array in (predicted_from, labels))
+        places, place_of = np.unique(predicted_from, return_inverse=True)
+        chunk = max(1, CHUNK_LOGITS // int(base.model.get_output_embeddings().weight.shape[0]))
+        log_probability_L, greedy_L = np.empty(len(labels)), np.empty(len(labels), dtype=np.bool_)
         with base.computing():
-            if not self._plain_head:
-                return _judged(base.model(**inputs).logits.flatten(0, 1)[from_L], label_L)
-            hidden: Tensor = base.model.base_model(**inputs).last_hidden_state.flatten(0, 1)[from_L]
-            head = base.model.get_output_embeddings()
-            chunk = max(1, CHUNK_LOGITS // head.weight.shape[0])
-            pieces = zip(torch.split(hidden, chunk), torch.split(label_L, chunk), strict=True)
-            judged = [_judged(head(part), label) for part, label in pieces]
-        return np.concatenate([one for one, _ in judged]), np.concatenate([other for _, other in judged])
+            states = self._last.at(inputs, torch.from_numpy(places).to(base.device))
+            for start in range(0, len(places), chunk):
+                which = np.flatnonzero((place_of >= start) & (place_of < start + chunk))
+                logits = self._last.head(states[start : start + chunk])
+                log_probability_L[which], greedy_L[which] = _judged(logits, place_of[which] - start, labels[which])
+        return log_probability_L, greedy_L
 
 
 def _places(batch: RowBatch) -> list[int]:
     return [branch.request for row in batch.rows for branch in row.branches]
 
 
-def _judged(logits: Tensor, label_L: Tensor) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Log-probability of each label, and whether it is the likeliest token."""
+def _judged(
+    logits: Tensor, places: NDArray[np.int64], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Log-probability of each label at its place, and whether it is the likeliest token there."""
     logits = logits.float()
-    chosen = logits.gather(1, label_L[:, None])[:, 0] - logits.logsumexp(1)
-    return chosen.double().cpu().numpy(), (logits.argmax(1) == label_L).cpu().numpy()
+    place_L, label_L = (torch.from_numpy(array).to(logits.device) for array in (places, labels))
+    chosen = logits[place_L, label_L] - logits.logsumexp(1)[place_L]
+    return chosen.double().cpu().numpy(), (logits.argmax(1)[place_L] == label_L).cpu().numpy()
 
 
 def _starts(tokens: Sequence[RowTokens], *, padded: bool) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ import torch
 
 from sftlab.lm.attention_windows import tells_windows
 from sftlab.lm.base import LoadedBase
+from sftlab.lm.last_layer import narrowed
 from sftlab.lm.request_tree import Branch, Ids, Row, RowBatch, RowTokens, attends, row_tokens
 from sftlab.lm.tree_attention import TreeLayout, attending_as_tree
 
@@ -68,7 +69,7 @@ def prefix_cache(base: LoadedBase, prefix_ids: Ids, *, whole: bool) -> Any:  # n
 
     ids = torch.from_numpy(prefix_ids.astype(np.int64)).to(base.device)
     given = {"past_key_values": DynamicCache()} if whole else {}
-    with base.computing():
+    with base.computing(), narrowed(base, torch.zeros(1, dtype=torch.long, device=base.device)):
         return lent_cache(base.model.base_model(input_ids=ids[None], use_cache=True, **given).past_key_values)
 
 

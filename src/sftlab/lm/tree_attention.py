@@ -7,7 +7,7 @@ Legend: N = tokens of all rows, P = tokens of the prefix, S = tokens of a row, H
 R = H / G, D = width of a head.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +33,19 @@ class TreeLayout:
         self._biases: dict[tuple[object, ...], list[Tensor]] = {}
         ends = np.cumsum([len(positions) for positions, _ in rows]).tolist()
         self.spans = list(zip([0, *ends[:-1]], ends, strict=True))
+        self._narrow: tuple[nn.Module, list[Tensor]] | None = None
+
+    def narrow(self, attention: nn.Module, places: Tensor) -> None:
+        """Let this module attend from these tokens of the sequence alone (in ascending order); others get anything."""
+        ends = torch.tensor([end for _, end in self.spans], device=places.device)
+        parted = torch.tensor_split(places, torch.searchsorted(places, ends)[:-1].cpu())
+        self._narrow = attention, [part - start for part, (start, _) in zip(parted, self.spans, strict=True)]
+
+    def asking(self, attention: nn.Module) -> Sequence[Tensor | None]:
+        """For every row the tokens that this module attends from; None for all."""
+        if self._narrow is None or self._narrow[0] is not attention:
+            return [None] * len(self.spans)
+        return self._narrow[1]
 
     def biases(self, like: Tensor, window: int | None) -> list[Tensor]:
         """For every row S x (P + S): 0 where a token is seen, else -inf; a `window` counts one's own position, too."""
@@ -52,7 +65,7 @@ class TreeLayout:
 
 
 def tree_attention(  # noqa: PLR0913 - the interface of transformers
-    module: nn.Module,  # noqa: ARG001 - the interface
+    module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -70,17 +83,25 @@ def tree_attention(  # noqa: PLR0913 - the interface of transformers
     heads, groups, num_prefix = query.shape[1], key.shape[1], tree.num_prefix
     repeats = heads // groups
     mixed = query.new_empty(1, query.shape[2], heads, value.shape[-1])
-    for (start, end), bias in zip(tree.spans, tree.biases(query, sliding_window), strict=True):
-        length = end - start
+    rows = zip(tree.spans, tree.biases(query, sliding_window), tree.asking(module), strict=True)
+    for (start, end), whole_bias, asking in rows:
+        q, bias = query[0, :, start:end], whole_bias
+        if asking is not None:
+            q, bias = q.index_select(1, asking), bias.index_select(0, asking)
+        length = q.shape[1]
         k, v = (_seen(part[0], num_prefix, start, end) for part in (key, value))
-        q = query[0, :, start:end].reshape(groups, repeats * length, -1)
+        q = q.reshape(groups, repeats * length, -1)
         mask = bias if repeats == 1 else bias.repeat(repeats, 1)
         if softcap is None:
             scores = torch.baddbmm(mask.expand(groups, -1, -1), q, k.transpose(1, 2), alpha=scale)
         else:
             scores = softcap * torch.tanh(torch.bmm(q, k.transpose(1, 2)) * (scale / softcap)) + mask
         weights = functional.softmax(scores, dim=-1, dtype=torch.float32).to(v.dtype)
-        mixed[0, start:end] = torch.bmm(weights, v).view(heads, length, -1).transpose(0, 1)
+        row = torch.bmm(weights, v).view(heads, length, -1).transpose(0, 1)
+        if asking is None:
+            mixed[0, start:end] = row
+        else:
+            mixed[0, start + asking] = row
     return mixed, None
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from sftlab.errors import ModelError
 from sftlab.lm.base import LoadedBase
+from sftlab.lm.last_layer import LastStates
 from sftlab.lm.memory import free_memory, is_out_of_memory
 from sftlab.lm.request_tree import Branch, Ids, Row, RowBatch, prompt_groups, row_tokens
 from sftlab.lm.row_layout import prefix_cache, sequence_inputs
-from sftlab.lm.token_loss import has_plain_head
 from sftlab.lm.tree_attention import attending_as_tree
 from sftlab.lm.writing import Writing, is_done
 from sftlab.lm.writing_cache import Computed, WritingCache, grown_from
@@ -46,7 +46,7 @@ class WritingQueue:
         self._room = room
         self._done = done
         self._leave_out = leave_out
-        self._plain_head = has_plain_head(base)
+        self._last = LastStates(base)
         self._ended: set[int] = set()
         self._tried_alone: set[int] = set()
         for row in rows:
@@ -179,14 +179,13 @@ class WritingQueue:
 
     def _logits(self, inputs: dict[str, Any], places: Tensor | None) -> Tensor:
         """Logits (B x vocabulary, float32) at these places of the only row, or at the last place of every row."""
+        if places is not None:
+            return self._last.head(self._last.at(inputs, places)).float()
         model = self._base.model
-        if not self._plain_head:
-            logits = model(**inputs).logits
-            chosen: Tensor = logits[:, -1] if places is None else logits[0, places]
-            return chosen.float()
-        hidden = model.base_model(**inputs).last_hidden_state
-        chosen = model.get_output_embeddings()(hidden[:, -1] if places is None else hidden[0, places])
-        return chosen.float()
+        if not self._last.plain_head:
+            logits: Tensor = model(**inputs).logits
+            return logits[:, -1].float()
+        return self._last.head(model.base_model(**inputs).last_hidden_state[:, -1]).float()
 
     def _taken(self, rows: Sequence[Writing | None], logits_B: Tensor) -> list[Writing | None]:
         """Put the likeliest token behind every row; None in the place of those that end with it."""
