@@ -17,23 +17,31 @@ def report(
     study: StudyFile,
     store: StoreFolder = None,
     out: Annotated[Path | None, typer.Option("--out", help="the page; STUDY's name with .html if not given")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", help="a folder for every figure as svg, pdf and png with its data as csv"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one self-contained html page about a study, also of a half-done one."""
     from sftlab.cli.printing import print_json, print_line
     from sftlab.plan.opening import open_study
+    from sftlab.report.page import write_report_figures
     from sftlab.store.imported import is_imported
 
-    target = out or study.resolve().with_suffix(".html")
     if is_imported(study):
-        page = _write_imported(study, target)
+        results, context = _imported(study)
     else:
         opened = open_study(study, store)
-        page = write_page(opened.results, study_context(opened), target)
+        results, context = opened.results, study_context(opened)
+    page = write_page(results, context, out or study.resolve().with_suffix(".html"))
+    written = [] if figures is None else write_report_figures(results.analysis, results.tables(), context, figures)
     if as_json:
-        print_json({"report": str(page)})
-    else:
-        print_line(f"report: {page}")
+        print_json({"report": str(page), "figures": [str(path.with_suffix("")) for path in written]})
+        return
+    print_line(f"report: {page}")
+    if figures is not None:
+        print_line(f"{len(written)} figures as svg, pdf and png, each with its data as csv: {figures}")
 
 
 def write_page(results: "Results", context: "ReportContext", out: Path) -> Path:
@@ -43,7 +51,7 @@ def write_page(results: "Results", context: "ReportContext", out: Path) -> Path:
     return write_report(results.analysis, results.tables(), context, out)
 
 
-def _write_imported(study: Path, out: Path) -> Path:
+def _imported(study: Path) -> "tuple[Results, ReportContext]":
     from datetime import datetime
 
     from sftlab.analyse.results import imported_results
@@ -51,10 +59,11 @@ def _write_imported(study: Path, out: Path) -> Path:
     from sftlab.store.imported import read_imported_study
 
     imported = read_imported_study(study)
-    origin = imported.origin
-    design = f"Results made elsewhere, imported from {origin.get('file', 'tables')}: {'; '.join(imported.notes)}."
+    design = (
+        f"Results made elsewhere, imported from {imported.origin.get('file', 'tables')}: {'; '.join(imported.notes)}."
+    )
     context = ReportContext(study=imported.name, created=datetime.now().astimezone(), design=design)
-    return write_page(imported_results(imported), context, out)
+    return imported_results(imported), context
 
 
 def study_context(opened: "Opened") -> "ReportContext":
@@ -85,6 +94,7 @@ def _counts(opened: "Opened") -> dict[str, int]:
     total, held = sum(count.total for count in found), sum(count.held for count in found)
     identities = {run.identity for run in cells.runs}
     identities |= {score.identity for score in cells.scores} | {measure.identity for measure in cells.measures}
+    identities |= {probe.identity for probe in cells.probes}
     failed = sum(store.failure(identity) is not None and not store.has(identity) for identity in identities)
     return {"done": held, "failed": failed, "pending": total - held - failed}
 

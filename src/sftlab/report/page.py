@@ -11,6 +11,7 @@ from markupsafe import Markup
 from sftlab.analyse.analysis import Analysis
 from sftlab.report.columnar import table_data
 from sftlab.report.context import ReportContext
+from sftlab.report.figures.files import write_figures
 from sftlab.report.overview import overview
 from sftlab.report.palette import palette
 from sftlab.report.sections import SECTIONS
@@ -33,6 +34,17 @@ def write_report(analysis: Analysis, tables: Mapping[str, pl.DataFrame], context
     """
     write_atomically(out, render(analysis, tables, context).encode())
     return out
+
+
+def write_report_figures(
+    analysis: Analysis, tables: Mapping[str, pl.DataFrame], context: ReportContext, folder: Path
+) -> list[Path]:
+    """Write every figure of the page into a folder as svg, pdf and png, each with its data as csv; return the csvs.
+
+    Raises StoreError where the folder cannot be written.
+    """
+    material = Material(analysis, tables, context, palette(tables))
+    return write_figures([section(material) for section in SECTIONS], folder)
 
 
 def render(analysis: Analysis, tables: Mapping[str, pl.DataFrame], context: ReportContext) -> str:
