@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 import polars as pl
 
@@ -69,6 +69,25 @@ SCHEMAS: Mapping[str, Schema] = {
         "dataset": TEXT,
         "value": REAL,
         "gain": REAL,
+    },
+    "partial_correlations": {
+        **METRIC,
+        "property": TEXT,
+        "scope": TEXT,
+        "given": TEXT,
+        "correlation": REAL,
+        **INTERVAL,
+        "cells": COUNT,
+        **TEST,
+    },
+    "strongest_property": {
+        **METRIC,
+        "property": TEXT,
+        "correlation": REAL,
+        "behind": REAL,
+        **INTERVAL,
+        "led": REAL,
+        "in_set": TRUTH,
     },
     "layer_change": {
         "method": TEXT,
@@ -184,6 +203,9 @@ class Analysis:
     - properties: correlation of a data property with gain over family x dataset cells; `scope` is `within` (centred by
       family) or `across`; `kind` is pearson or spearman; `n` is the number of clusters the interval counts.
     - property_points: the base x dataset cells behind them.
+    - partial_correlations: the same, of what is left once base score and length (`given`) are accounted for.
+    - strongest_property: properties by their correlation within families, and how far each is `behind` the strongest;
+      `in_set`: it may be the strongest, with 95 % confidence; `led`: how often it is, with a dataset left out.
     - layer_change: mean relative weight change by depth (0 first layer, 1 last) per method; parts without a depth
       (embedding, head, norm outside layers, and `all` of the model) have a null depth. `near_peak`: cannot be told
       from the largest.
@@ -221,6 +243,8 @@ class Analysis:
     loadings: pl.DataFrame
     variance_shares: pl.DataFrame
     consistency: pl.DataFrame
+    partial_correlations: pl.DataFrame = field(default_factory=lambda: framed("partial_correlations", []))
+    strongest_property: pl.DataFrame = field(default_factory=lambda: framed("strongest_property", []))
     audit: tuple[AuditFinding, ...] = ()
 
     def __post_init__(self) -> None:
@@ -242,7 +266,7 @@ class Analysis:
 
     def to_json(self) -> dict[str, object]:
         """Plain values: sentences by section, findings with their effects, and every frame as a list of rows."""
-        frames = {field.name: getattr(self, field.name) for field in fields(self) if field.name in SCHEMAS}
+        frames = {one.name: getattr(self, one.name) for one in fields(self) if one.name in SCHEMAS}
         return {
             "study": self.study,
             "sentences": {section: list(self.sentences(section)) for section in SECTIONS},

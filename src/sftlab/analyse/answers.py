@@ -18,6 +18,7 @@ from sftlab.analyse.findings import (
 )
 from sftlab.analyse.gain_sets import Influence, MetricKey, gain_sets, item_influences, last_epochs
 from sftlab.analyse.layers import layer_change_frame, layer_correlations_frame, profiles
+from sftlab.analyse.partial import partial_correlations_frame, strongest_property_frame, strongest_sentences
 from sftlab.analyse.properties import Sources, properties_frame, property_points, sources_of
 from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame, ranking_frame
 from sftlab.analyse.synergy import synergy
@@ -59,6 +60,8 @@ def analysis_of_tables(
     gains = gains_frame(sets, scores)
     points = property_points(sets, tables["data"])
     properties = properties_frame(points, sources or {})
+    partial = partial_correlations_frame(points, scores, sources or {})
+    strongest = strongest_property_frame(points, sources or {})
     moved = profiles(tables["layers"], tables["runs"])
     change = layer_change_frame(moved, sources or {})
     correlations = layer_correlations_frame(moved, sets, sources or {})
@@ -74,6 +77,7 @@ def analysis_of_tables(
         *gains_findings(gains),
         *shared.findings,
         *property_findings(properties),
+        *(Finding("properties", text, name) for name, text in strongest_sentences(strongest).items()),
         *layer_findings(change, correlations, units),
         *training_findings(training, noise, units),
     )
@@ -86,6 +90,8 @@ def analysis_of_tables(
         comparisons=comparisons,
         properties=properties,
         property_points=points,
+        partial_correlations=partial,
+        strongest_property=strongest,
         layer_change=change,
         layer_correlations=correlations,
         training=training,

@@ -12,7 +12,7 @@ from sftlab.analyse.wording import SHARES, amount, counted, interval, listed, pl
 
 FEWEST_DATASETS = 4
 """A correlation over fewer has no interval (see `intervals.correlation`)."""
-COUPLED = ("response_perplexity", "response_bits_per_byte")
+COUPLED = ("response_perplexity", "response_bits_per_byte", "mean_response_perplexity", "text_perplexity")
 
 
 def rows_of(frame: pl.DataFrame, **wanted: object) -> list[Row]:

@@ -32,6 +32,7 @@ from sftlab.analyse.item_tables import influences_of_items
 from sftlab.analyse.layers import layer_change_frame, layer_correlations_frame, profiles
 from sftlab.analyse.length_controlled import length_controlled_win_rate
 from sftlab.analyse.multiplicity import benjamini_hochberg, holm, holm_within_families
+from sftlab.analyse.partial import partial_correlation, partial_correlations_frame, strongest_property_frame
 from sftlab.analyse.properties import properties_frame, property_points
 from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame, ranking_frame
 from sftlab.analyse.synergy import Synergy, synergy
@@ -79,6 +80,8 @@ __all__ = [
     "models",
     "paired_proportion",
     "paired_scores",
+    "partial_correlation",
+    "partial_correlations_frame",
     "profiles",
     "properties_frame",
     "property_points",
@@ -88,6 +91,7 @@ __all__ = [
     "seed_noise_frame",
     "sibling_grid",
     "sibling_standings",
+    "strongest_property_frame",
     "synergy",
     "training_frames",
     "two_way_mean",
