@@ -10,6 +10,7 @@ import torch
 from sftlab.errors import ModelError, TrainingError
 from sftlab.lm import example_loss
 from sftlab.lm.encoding import EncodingRecipe, encode_examples
+from sftlab.lm.ranks import Ranks
 from sftlab.study.declaration import Precision
 from sftlab.study.methods import Full, Lora
 from sftlab.study.run import RunSeeds
@@ -295,3 +296,24 @@ def test_end_that_is_never_learned_is_refused(bases, tmp_path):
     encoded = encode_examples(long, base, recipe=EncodingRecipe(max_tokens=60), folder=tmp_path)
     with pytest.raises(TrainingError, match="end its answer"):
         train(base, spec(), RunData(encoded, encoded), tmp_path)
+
+
+class _OneOfTwo(Ranks):
+    """A rank whose partner goes in the first step, when its weights are whole and can no longer be parted."""
+
+    count = 2
+    alone = False
+
+    def total(self, value: torch.Tensor) -> torch.Tensor:
+        self.alone = True
+        raise RuntimeError("[gloo] connection closed by peer")
+
+    def own(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight.detach()[: len(weight) // 2] if self.alone else weight.detach()
+
+
+def test_rank_that_misses_another_says_so_and_nothing_else(bases, tmp_path):
+    base = load(bases, "llama")
+    base.ranks = _OneOfTwo()
+    with pytest.raises(RuntimeError, match="closed by peer"):
+        train(base, spec(method=FULL), data(base, tmp_path), tmp_path)
