@@ -224,3 +224,20 @@ def test_study_of_one_base_says_that_it_is_too_small():
     rows = [{"base": "A", "family": "A", "dataset": f"d{place}", "gain": float(place)} for place in range(3)]
     found = synergy([gain_set(rows)], {})
     assert any("Too small to tell how base and data interact" in finding.text for finding in found.findings)
+
+
+def test_mean_agreement_holds_that_of_new_families_and_datasets(monkeypatch):
+    monkeypatch.setattr("sftlab.analyse.agreement.PERMUTATIONS", 9)
+    hits = 0
+    for seed in range(80):
+        estimate, _ = mean_agreement(array_of(drawn(seed, (8, 8, 4), dk=1.0, bdk=1.0, b=0.3)), "base")
+        hits += estimate.ci_low <= 0.5 <= estimate.ci_high
+    assert hits / 80 >= 0.9
+
+
+def test_mean_agreement_of_few_families_has_no_interval():
+    estimate, p = mean_agreement(array_of(drawn(0, (3, 8, 6), dk=1.0, bdk=0.5)), "base")
+    assert (estimate.ci_low, estimate.ci_high) == (None, None)
+    assert p <= 0.05
+    of_benchmarks, _ = mean_agreement(array_of(drawn(0, (5, 5, 2), bd=1.0, bdk=0.5)), "benchmark")
+    assert of_benchmarks.ci_low < of_benchmarks.value < of_benchmarks.ci_high

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from sftlab.analyse.gain_array import FACTOR_AXES, Factor, GainArray
-from sftlab.analyse.intervals import TAIL, Estimate, Reals
+from sftlab.analyse.intervals import NORMAL_QUANTILE, TAIL, Estimate, Reals
 
 PERMUTATIONS = 1999
 FEWEST_UNITS = 4
@@ -89,7 +89,10 @@ def mean_agreement(array: GainArray, factor: Factor, *, seed: int = 0) -> tuple[
     """Mean double-centred correlation over all pairs of levels, and its p-value; None where it is not defined.
 
     Under the null, which dataset has which row of gains is permuted within every base alone (of every level of the
-    factor), so that nothing is shared but chance. The interval leaves one level of the factor out at a time.
+    factor), so that nothing is shared but chance. The interval is of families and datasets like these on these
+    benchmarks: one family, one dataset and both are left out at a time (Tukey's jackknife on Fisher's z, Student's t),
+    the squares of the half-widths of both factors add up, and what they share is taken off once; there is none with
+    fewer than four of either. (Families alone are not enough: all of them share the datasets that were tried.)
     """
     used = array.by_family()
     gain_LXY = np.moveaxis(used.gain, FACTOR_AXES.index(factor), 0)
@@ -107,10 +110,39 @@ def mean_agreement(array: GainArray, factor: Factor, *, seed: int = 0) -> tuple[
         shuffled = np.stack([_shuffled(table, axis, generator) for table in centred_LXY])
         hits += (_mean_correlation(shuffled) or 0.0) >= observed
     p = (1 + hits) / (1 + PERMUTATIONS)
-    if levels < FEWEST_UNITS:
+    half = _crossed_half_width(used, factor, observed)
+    if half is None:
         return Estimate(observed, None, None, None, levels), p
-    left_out = [_mean_correlation(np.delete(centred_LXY, place, axis=0)) for place in range(levels)]
-    return _from_left_out(observed, [value for value in left_out if value is not None], levels), p
+    centre = _fisher(observed)
+    return Estimate(observed, None, math.tanh(centre - half), math.tanh(centre + half), levels), p
+
+
+def _crossed_half_width(array: GainArray, factor: Factor, observed: float) -> float | None:
+    """Half the interval of the mean correlation on Fisher's z, over families and datasets; None with few of either."""
+    families, datasets, _ = array.gain.shape
+    if min(families, datasets) < FEWEST_UNITS:
+        return None
+    left_BD = np.array(
+        [[_left_out(array, factor, observed, b, d) for d in range(-1, datasets)] for b in range(-1, families)]
+    )
+    base, of_family, of_dataset = left_BD[0, 0], left_BD[1:, :1], left_BD[:1, 1:]
+    crossed_BD = left_BD[1:, 1:] - of_family - of_dataset + base
+    shared = (families - 1) * (datasets - 1) / (families * datasets) * float((crossed_BD**2).sum())
+    half_family = _jackknife_half_width(observed, np.tanh(of_family).ravel().tolist())
+    half_dataset = _jackknife_half_width(observed, np.tanh(of_dataset).ravel().tolist())
+    square = half_family**2 + half_dataset**2 - NORMAL_QUANTILE**2 * shared
+    return math.sqrt(max(square, half_family**2, half_dataset**2))
+
+
+def _left_out(array: GainArray, factor: Factor, observed: float, family: int, dataset: int) -> float:
+    """Fisher's z of the mean correlation without one family, one dataset, or both; -1 leaves none out."""
+    gain = array.gain
+    if family >= 0:
+        gain = np.delete(gain, family, axis=0)
+    if dataset >= 0:
+        gain = np.delete(gain, dataset, axis=1)
+    found = _mean_correlation(double_centred(np.moveaxis(gain, FACTOR_AXES.index(factor), 0)))
+    return _fisher(observed if found is None else found)
 
 
 @dataclass(frozen=True)
@@ -227,10 +259,18 @@ def _jackknifed(pair_2XY: Reals, axis: int) -> Estimate | None:
 
 
 def _from_left_out(value: float, left_out: list[float], units: int) -> Estimate:
-    """Interval of a correlation from its values without each unit (Tukey's jackknife on Fisher's z)."""
-    z_U = np.arctanh(np.clip(left_out, -0.999999, 0.999999))
-    centre = math.atanh(min(0.999999, max(-0.999999, value)))
-    pseudo_U = units * centre - (units - 1) * z_U
-    error = float(pseudo_U.std(ddof=1)) / math.sqrt(units)
-    half = float(stats.t.isf(TAIL, units - 1)) * error
+    """Interval of a correlation from its values without each unit."""
+    centre, half = _fisher(value), _jackknife_half_width(value, left_out)
     return Estimate(value, None, math.tanh(centre - half), math.tanh(centre + half), units)
+
+
+def _jackknife_half_width(value: float, left_out: list[float]) -> float:
+    """Half the width of a correlation's interval on Fisher's z: Tukey's jackknife with Student's t."""
+    units = len(left_out)
+    z_U = np.arctanh(np.clip(left_out, -0.999999, 0.999999))
+    pseudo_U = units * _fisher(value) - (units - 1) * z_U
+    return float(stats.t.isf(TAIL, units - 1)) * float(pseudo_U.std(ddof=1)) / math.sqrt(units)
+
+
+def _fisher(value: float) -> float:
+    return math.atanh(min(0.999999, max(-0.999999, value)))

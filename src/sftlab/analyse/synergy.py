@@ -178,11 +178,13 @@ def _percent_interval(estimate: Estimate) -> str:
 def _mean_finding(factor: Factor, estimate: Estimate, p: float) -> Finding:
     one, several = ("base family", "base families") if factor == "base" else (factor, f"{factor}s")
     verdict = "agree beyond chance" if p <= LEVEL else "cannot be told to agree"
-    ends_text = "" if estimate.ci_low is None else f" [{signed(estimate.ci_low)}, {signed(estimate.ci_high or 0.0)}]"
+    ends_text = ""
+    if estimate.ci_low is not None and estimate.ci_high is not None:
+        ends_text = f"; for families and datasets like these [{signed(estimate.ci_low)}, {signed(estimate.ci_high)}]"
     text = (
         f"On {WHAT_IS_SHARED[factor]}, {counted(estimate.n, one, several)} {verdict}: mean correlation "
-        f"{signed(estimate.value)}{ends_text} after double centring (p = {plain(p)}, permuting "
-        f"{'bases' if factor == 'dataset' else 'datasets'})."
+        f"{signed(estimate.value)} after double centring (p = {plain(p)}, permuting "
+        f"{'bases' if factor == 'dataset' else 'datasets'}{ends_text})."
     )
     effect = _effect(f"agreement of {several}", estimate, "correlation", p)
     return Finding("synergy", text, subject=factor, effect=effect)
