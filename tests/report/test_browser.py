@@ -1,10 +1,5 @@
 """The script of the page in a real browser: figures are drawn, tables sort, filter and save."""
 
-import html
-import json
-import re
-import shutil
-import subprocess
 from datetime import datetime
 
 import pytest
@@ -12,18 +7,11 @@ import pytest
 from sftlab.report.context import ReportContext
 from sftlab.report.page import render
 
+from .browser import probed
 from .synthetic import synthetic_tables
 from .synthetic_analysis import synthetic_analysis
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--virtual-time-budget=8000", "--dump-dom",
-)  # fmt: skip
 PROBE = """
-<script>(async () => {
-  const errors = [];
-  addEventListener("error", (event) => errors.push(event.message));
   dispatchEvent(new Event("beforeprint"));
   dispatchEvent(new Event("afterprint"));
   const scores = document.querySelector("#scores-all");
@@ -53,26 +41,14 @@ PROBE = """
   found.shown = [shown.length, shown[0].querySelectorAll(".main-svg").length > 0];
   const plots = [...document.querySelectorAll("figure:not([hidden]) .plot")];
   found.undrawn = plots.filter((plot) => !plot.querySelector(".main-svg")).length;
-  found.errors = errors;
-  const written = Object.assign(document.createElement("pre"), { id: "found", textContent: JSON.stringify(found) });
-  document.body.append(written);
-})();</script>
 """
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    if BROWSER is None:
-        pytest.skip("needs chromium on the path")
-    folder = tmp_path_factory.mktemp("browser")
     tables = synthetic_tables()
     page = render(synthetic_analysis(tables), tables, ReportContext("study", datetime(2025, 3, 1)))
-    (folder / "page.html").write_text(page.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
-    command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", (folder / "page.html").as_uri()]
-    dumped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    written = re.search(r'<pre id="found">(.*?)</pre>', dumped, re.DOTALL)
-    assert written is not None, "the script of the page stopped before the probe was done"
-    return json.loads(html.unescape(written.group(1)))
+    return probed(page, PROBE, tmp_path_factory.mktemp("browser"))
 
 
 def test_browser_draws_every_visible_figure_without_an_error(found):

@@ -21,6 +21,14 @@ COLUMNS = ("series", "x", "y", "value", "low", "high", "note")
 NAME_LENGTH = 100
 FIXED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 """No dates: the same results give the same files."""
+SETTINGS = {
+    "svg.hashsalt": "sftlab",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "font.size": 9,
+    "text.parse_math": False,
+}
+"""Text stays text in svg and pdf, and a dollar in a name is a dollar."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ def named_figures(sections: Sequence[Section]) -> Iterator[NamedFigure]:
             if not isinstance(block, Panel):
                 continue
             for variant in block.variants:
-                name = _unique(f"{section.key}-{block.key}-{variant.label}", taken)
+                name = _unique(f"{section.key}-{block.key}-{variant.name}", taken)
                 yield NamedFigure(name, f"{block.title}: {variant.name}", variant.figure)
 
 
@@ -54,7 +62,7 @@ def write_figures(sections: Sequence[Section], folder: Path) -> list[Path]:
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with rc_context({"svg.hashsalt": "sftlab", "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 9}):
+        with rc_context(SETTINGS):
             for one in named_figures(sections):
                 _write_pictures(drawn(one.figure, one.title), folder / one.name)
                 written.append(_write_data(one.figure, folder / f"{one.name}.csv"))

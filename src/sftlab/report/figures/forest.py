@@ -62,7 +62,7 @@ def _wider(place: int, ends: tuple[float, float], estimate: Estimate) -> Trace:
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": figure_text(estimate.name),
+        "name": figure_text(f"{estimate.name}, wider interval"),
         "x": list(ends),
         "y": [place, place],
         "line": {"color": estimate.colour, "width": THIN},

@@ -7,7 +7,7 @@ import polars as pl
 from sftlab.analyse.audit.auditing import without_excluded
 from sftlab.analyse.gain_sets import last_epochs
 from sftlab.analyse.metrics import metric_named
-from sftlab.analyse.schemas import CONTRACT, conformed
+from sftlab.analyse.schemas import CONTRACT, conformed, empty
 from sftlab.report.columnar import coded, shortened
 from sftlab.report.sections.material import Material
 from sftlab.report.sections.outcomes import Outcome, outcomes
@@ -24,6 +24,7 @@ WORDED = {
 CURVE_POINTS = 60_000
 """Points of all loss curves in the explorer together."""
 FEWEST_POINTS, MOST_POINTS = 8, 60
+OF_RECIPE = ("samples", "schedule", "epochs", "learning_rate", "batch_size", "seed")
 SHOWN = (
     "status", "reason", "adapter", "precision", "tokens", "steps", "examples", "loss_first", "loss_last",
     "wall_seconds", "device",
@@ -33,7 +34,8 @@ SHOWN = (
 def has_models(material: Material) -> bool:
     """Whether any tuned model has a score, so that there is something to rank and to look into."""
     scores = material.table("scores")
-    return not scores.is_empty() and bool(outcomes(material.analysis.gains)) and scores["run"].count() > 0
+    scored = not scores.is_empty() and scores.filter(pl.col("run").is_not_null())["value"].count() > 0
+    return scored and bool(outcomes(material.analysis.gains))
 
 
 def model_data(material: Material) -> dict[str, object] | None:
@@ -68,7 +70,8 @@ _NUMBERS = {"value": "value", "value_se": "se", "gain": "gain", "gain_se": "gain
 def _models(last: pl.DataFrame) -> pl.DataFrame:
     """A row a model, numbered, with the name of its recipe."""
     names = ("run", "base", "family", "dataset", "seed", *FACTORS)
-    models = last.select(*names, "chosen").unique("run", maintain_order=True).with_row_index("place")
+    scored = last.filter(pl.col("value").is_not_null())
+    models = scored.select(*names, "chosen").unique("run", maintain_order=True).with_row_index("place")
     selecting = models.filter(pl.col("chosen").is_not_null())["method"].unique().to_list()
     free = ~pl.col("method").is_in(selecting)
     models = models.with_columns(
@@ -109,12 +112,11 @@ def _spread(outcome: Outcome, cells: pl.DataFrame, name: str, count: int) -> lis
 
 def _facts(models: pl.DataFrame, runs: pl.DataFrame) -> dict[str, list[object]]:
     """What else is known of every model's run."""
-    own = ("samples", "schedule", "epochs", "learning_rate", "batch_size", "seed")
-    of_runs = conformed(runs, CONTRACT["runs"]) if not runs.is_empty() else pl.DataFrame(schema=CONTRACT["runs"])
-    joined = models.select("run", *own).join(
-        of_runs.select("run", *SHOWN).unique("run", maintain_order=True), on="run", how="left", maintain_order="left"
-    )
-    facts = {name: joined[name].to_list() for name in (*own, *SHOWN)}
+    of_runs = conformed(runs, CONTRACT["runs"]) if not runs.is_empty() else empty(CONTRACT["runs"])
+    of_runs = of_runs.select("run", *OF_RECIPE, *SHOWN).unique("run", maintain_order=True)
+    joined = models.select("run", *OF_RECIPE).join(of_runs, on="run", how="left", suffix="_run", maintain_order="left")
+    known = joined.with_columns(pl.coalesce(name, f"{name}_run").alias(name) for name in OF_RECIPE)
+    facts = {name: known[name].to_list() for name in (*OF_RECIPE, *SHOWN)}
     return {name: values for name, values in facts.items() if any(value is not None for value in values)}
 
 
