@@ -3,11 +3,12 @@
     python perf/sibling_speed.py --smallest
     python perf/sibling_speed.py --save
 
-Ten LoRA adapters and ten full checkpoints of a random Llama, float32, one thread. The harness gets every model in
-memory, adapters merged by PEFT's rule, from one process that has its imports and its task objects: what it takes for a
-model is to load the weights, to write prompts and to score. sftlab loads each checkpoint in place into the base that is
-in memory. Accuracies must be equal item by item and log-likelihoods to 1e-4 before a ratio is shown; and the base's
-weights must be the bits that they were when all is done.
+Ten LoRA adapters and ten full checkpoints of a random Llama, float32, one thread. The harness is given every model in
+memory, by one process that has its imports: what it takes for a model is to load the weights (in place, adapters
+merged, by the same `load_checkpoint` as the other side, so that this part is a tie), to make its task objects, to write
+prompts and to score. sftlab loads each checkpoint in place into the base that is in memory. Accuracies must be equal
+item by item and log-likelihoods to 1e-4 before a ratio is shown; and the base's weights must be the bits that they were
+when all is done.
 """
 
 import argparse
@@ -125,7 +126,7 @@ def _by_harness(base: "LoadedBase", sibling: Path, names: Sequence[str], definit
     start = Instant.now()
     base.load_checkpoint(sibling)
     loaded = Span.between(start, Instant.now())
-    scores = scoring_speed.by_harness(base, names, definitions, 16)
+    scores = scoring_speed.by_harness(base, names, definitions, scoring_speed.HARNESS_BATCH)
     span = Span(loaded.wall + scores.span.wall, loaded.cpu + scores.span.cpu)
     return Scores(span, scores.accuracy, scores.log_likelihood)
 

@@ -18,6 +18,7 @@ PERF = Path(__file__).resolve().parents[1] / "perf"
         ("study_speed.py", ("--small", "--repeats", "1")),
         ("profile_study.py", ("--small",)),
         ("gpu_training.py", ("--tiny",)),
+        ("gpu_scoring.py", ("--tiny",)),
         ("scoring_speed.py", ("--smallest",)),
         ("sibling_speed.py", ("--smallest",)),
         ("diff_speed.py", ("--smallest", "--repeats", "1")),

@@ -305,6 +305,7 @@ class _OneOfTwo(Ranks):
     alone = False
 
     def total(self, value: torch.Tensor) -> torch.Tensor:
+        del value
         self.alone = True
         raise RuntimeError("[gloo] connection closed by peer")
 
