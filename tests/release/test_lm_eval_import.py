@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -119,6 +120,18 @@ def test_scores_are_those_of_the_log_and_gains_pair_its_items(logs):
     assert tuned["run"] == tuned["dataset"] == tuned["checkpoint"]
     assert study.tables["runs"]["run"].to_list() == [tuned["run"]]
     assert score(study, "tuned", "exact_match")["unparsed"] > 0
+
+
+def test_an_empty_answer_is_unparsed_as_in_own_scores(logs, tmp_path):
+    target = tmp_path / "first"
+    shutil.copytree(next(logs.glob("*first*")), target)
+    (path,) = target.glob("samples_free_*.jsonl")
+    samples = [json.loads(line) for line in path.read_text().splitlines()]
+    for sample in [sample for sample in samples if sample["filter"] == "raw"][:3]:
+        sample["filtered_resps"] = [" "]
+    path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    known = score(lm_eval_study(logs), "first", "exact_match:raw")["unparsed"]
+    assert score(lm_eval_study(tmp_path), "first", "exact_match:raw")["unparsed"] == known + 3
 
 
 def test_items_carry_the_gold_answers_log_likelihood(logs):

@@ -123,7 +123,7 @@ def _item_rows(sample: Mapping[str, Any], path: Path, scorer: str, first: str) -
 def _of_answer(sample: Mapping[str, Any]) -> dict[str, object]:
     answer = sample["filtered_resps"][0]
     answer = answer[0] if isinstance(answer, Sequence) and not isinstance(answer, str) and answer else answer
-    return {"answer": str(answer), "parsed": answer != NOT_READ}
+    return {"answer": str(answer), "parsed": str(answer).strip() not in ("", NOT_READ)}
 
 
 def _of_gold(sample: Mapping[str, Any]) -> dict[str, object]:
