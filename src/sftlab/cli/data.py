@@ -8,6 +8,8 @@ import typer
 from sftlab.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from sftlab.data.example import Dataset
     from sftlab.data.summary import DataSummary, Finding, Spread, TokenLengths
 
@@ -23,9 +25,16 @@ def data(  # noqa: PLR0913 - each is an option of the command line
     response: Annotated[str | None, typer.Option(help="the column that answers")] = None,
     columns: Annotated[str | None, typer.Option(help="names of a headerless file's columns, with commas")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="what counts as too long, with --base")] = 2048,
+    benchmarks_dir: Annotated[
+        Path | None,
+        typer.Option("--benchmarks-dir", help="a folder of benchmark files: which questions are in the data"),
+    ] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option("--against", help="another dataset: what both hold (may be repeated)")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report records, shape, lengths, duplicates, empty and broken rows of a dataset."""
+    """Report records, shape, lengths, duplicates, refusals, cut answers and broken rows of a dataset."""
     from dataclasses import asdict, replace
 
     from sftlab.cli.printing import print_json
@@ -43,10 +52,29 @@ def data(  # noqa: PLR0913 - each is an option of the command line
     if base is not None:
         lengths, too_long = _under_base(dataset, base, max_tokens)
         summary = replace(summary, tokens=lengths, findings=(*summary.findings, *too_long))
+    summary = replace(summary, findings=(*summary.findings, *_overlaps(dataset, benchmarks_dir, against or ())))
     if as_json:
         print_json(asdict(summary))
     else:
         _print(summary)
+
+
+def _overlaps(dataset: "Dataset", benchmarks_dir: Path | None, against: "Sequence[Path]") -> "Iterator[Finding]":
+    """What the dataset shares with benchmarks and other datasets."""
+    from sftlab.data.reading import read_dataset
+    from sftlab.errors import DataError
+    from sftlab.plan.overlaps import benchmark_overlaps, dataset_overlaps, shipped_questions
+    from sftlab.study.declaration import DatasetRef
+
+    if benchmarks_dir is not None:
+        if not benchmarks_dir.is_dir():
+            raise DataError(f"there is no folder {benchmarks_dir}")
+        yield from benchmark_overlaps(dataset, shipped_questions(benchmarks_dir))
+    for file in against:
+        if not file.exists():
+            raise DataError(f"there is no file {file}")
+        ref = DatasetRef(path=str(file.resolve()))
+        yield from dataset_overlaps(dataset, read_dataset(ref, name=file.name.split(".")[0], from_flags=True))
 
 
 def _under_base(dataset: "Dataset", base: str, max_tokens: int) -> tuple["TokenLengths", tuple["Finding", ...]]:

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sftlab.data.answer_problems import main_script, refuses, stops_inside
 from sftlab.data.example import Dataset, Example
+from sftlab.data.near_duplicates import near_duplicates
 from sftlab.data.record import excerpt
 
 EXCERPTS_KEPT = 3
@@ -86,8 +88,10 @@ def summarise(dataset: Dataset, *, short_answer_bytes: int = SHORT_ANSWER_BYTES)
     """Counts, lengths in UTF-8 bytes, and problems; only problems that occur are findings.
 
     Exact duplicates have the same turns as an earlier row; near duplicates the same words, but for case, spacing and
-    punctuation. An answer is very short below `short_answer_bytes` bytes. An answer is common when at least a tenth of
-    the rows (of a set of 20 or more) share it: models learn how often it is due before they learn when.
+    punctuation; similar texts share four in five runs of three words (see `near_duplicates`). Refusals, answers that
+    stop inside a sentence and other scripts than that of most texts are found by rules. An answer is very short below
+    `short_answer_bytes` bytes. An answer is common when at least a tenth of the rows (of a set of 20 or more) share it:
+    models learn how often it is due before they learn when.
     """
     examples = dataset.examples
     return DataSummary(
@@ -117,6 +121,10 @@ def _findings(examples: Sequence[Example], short_answer_bytes: int) -> tuple[Fin
     found = (
         ("exact duplicate", exact),
         ("near duplicate", near),
+        (
+            "similar text (4 in 5 runs of three words shared)",
+            _where(examples, _similar(examples, without=(*exact, *near))),
+        ),
         ("same prompt with different answers", _contradicted(examples)),
         ("very short answer", _where(examples, [len(answer.encode()) < short_answer_bytes for answer in answers])),
         ("common answer", _where(examples, _common(answers))),
@@ -125,12 +133,16 @@ def _findings(examples: Sequence[Example], short_answer_bytes: int) -> tuple[Fin
             "answer repeats the prompt",
             _where(examples, [_prompt(one).strip() == _answer(one).strip() for one in examples]),
         ),
+        ("refusal", _where(examples, [refuses(answer) for answer in answers])),
+        ("answer that stops inside a sentence", _where(examples, [stops_inside(answer) for answer in answers])),
+        *_in_other_scripts(examples),
         ("speaks as an AI", _where(examples, [SPEAKS_AS_AI.search(answer) is not None for answer in answers])),
     )
-    return tuple(_finding(kind, instances) for kind, instances in found if instances)
+    return tuple(finding_of(kind, instances) for kind, instances in found if instances)
 
 
-def _finding(kind: str, instances: Sequence[Example]) -> Finding:
+def finding_of(kind: str, instances: Sequence[Example]) -> Finding:
+    """How many examples, and the beginning of the first of them."""
     return Finding(kind, len(instances), tuple(Excerpt(one.index, _shown(one)) for one in instances[:EXCERPTS_KEPT]))
 
 
@@ -183,6 +195,28 @@ def _repeated(examples: Sequence[Example], keys: Sequence[object], *, without: S
             repeated.append(example)
         seen.add(key)
     return repeated
+
+
+def whole_text(example: Example) -> str:
+    """All turns of an example."""
+    return "\n".join(turn.content for turn in example.turns)
+
+
+def _similar(examples: Sequence[Example], *, without: Sequence[Example]) -> list[bool]:
+    known = {example.index for example in without}
+    places = {one.place for one in near_duplicates([whole_text(example) for example in examples])}
+    return [place in places and example.index not in known for place, example in enumerate(examples)]
+
+
+def _in_other_scripts(examples: Sequence[Example]) -> list[tuple[str, list[Example]]]:
+    """Examples by the script that most of their letters are of, but for that of most examples."""
+    scripts = [main_script(whole_text(example)) for example in examples]
+    counts = Counter(script for script in scripts if script is not None)
+    return [
+        (f"mostly {script} letters, where most texts have {counts.most_common(1)[0][0]} ones", _where(examples, which))
+        for script, _ in counts.most_common()[1:]
+        for which in [[each == script for each in scripts]]
+    ]
 
 
 def _contradicted(examples: Sequence[Example]) -> list[Example]:
