@@ -215,7 +215,8 @@ def main() -> None:
     ]
     settings = {"studies": studies, "least_covered": LEAST, "most_covered": MOST, "most_found": MOST_FOUND}
     values = {"covered": covered, "found": found}
-    Result("coverage", settings, values, "\n\n".join(tables)).finish(at_start, save=given.save)
+    name = "coverage" if given.only is None else f"coverage-{given.only}"
+    Result(name, settings, values, "\n\n".join(tables)).finish(at_start, save=given.save)
 
 
 def wide(rows: list[dict[str, object]], chosen: tuple[World, ...]) -> Iterator[list[object]]:
