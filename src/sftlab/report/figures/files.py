@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sftlab.errors import StoreError
 from sftlab.report.blocks import Figure, Panel, Section
@@ -21,7 +21,7 @@ COLUMNS = ("series", "x", "y", "value", "low", "high", "note")
 NAME_LENGTH = 100
 FIXED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 """No dates: the same results give the same files."""
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "sftlab",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,

@@ -47,7 +47,7 @@ function mountBoard(mount, models) {
   const headings = (others) => {
     const outcome = models.outcomes[state.goal];
     return ["Rank", isModels() ? "Model" : "Recipe", "Standing", `${isModels() ? "Score" : "Gain"} on ${outcome.benchmark} (${outcome.unit})`,
-      ...state.floors.map((floor) => `Floor: ${floorText(models, floor)}`), "Models", ...others.map((place) => `Gain on ${models.outcomes[place].benchmark}`)];
+      ...state.floors.map((floor) => `${models.outcomes[floor.outcome].benchmark}, floor \u2212${floor.most}`), "Models", ...others.map((place) => `Gain on ${models.outcomes[place].benchmark}`)];
   };
   const settle = () => { found = ranked(models, state); state.page = 0; show(); };
   function show() {

@@ -13,13 +13,16 @@ const isDark = () => !printing && (wanted ?? (darkness.matches ? "dark" : "light
 const theme = () => palettes[isDark() ? "dark" : "light"];
 const isAxis = (key) => /^[xy]axis\d*$/.test(key);
 
+/* In small multiples names along the bottom stand only where they are few; hovering tells them. */
+const SMALL_NAMES = 6;
+const SMALL_HEIGHT = 260;
 function themed(figure, small) {
   const colours = theme();
   const axis = { gridcolor: colours.grid, zerolinecolor: colours.line, linecolor: colours.line, tickcolor: colours.line,
     automargin: true, title: { standoff: 10, font: { size: 13, color: colours.soft } } };
   const layout = structuredClone(figure.layout);
   layout.template = { layout: {
-    font: { family: getComputedStyle(document.body).fontFamily, size: small ? 11 : 13, color: colours.ink },
+    font: { family: getComputedStyle(document.body).fontFamily, size: small ? 10 : 13, color: colours.ink },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colours.soft, activecolor: colours.ink },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", xaxis: axis, yaxis: axis,
     hoverlabel: { align: "left", bgcolor: colours.surface, bordercolor: colours.line, font: { color: colours.ink, size: 13 } },
@@ -33,6 +36,7 @@ function themed(figure, small) {
     layout[key].colorscale = scale;
     if (small) layout[key].showscale = false;
   }
+  if (small && (layout.xaxis?.ticktext?.length ?? 0) > SMALL_NAMES) layout.xaxis.showticklabels = false;
   for (const shape of layout.shapes ?? []) shape.line = { ...shape.line, color: colours.soft };
   const data = figure.data.map((trace) => {
     if (small && trace.type === "heatmap") return { ...trace, texttemplate: "" };
@@ -110,8 +114,8 @@ function draw(figureElement) {
   plot.figure ??= JSON.parse(figureElement.querySelector("script.figure").textContent);
   const small = figureElement.closest(".multiples") !== null;
   const { data, layout } = themed(narrowed(plot.figure), small);
-  if (small) { layout.height = Math.min(layout.height, 330); plot.style.minHeight = `${layout.height}px`; }
-  else plot.style.minHeight = `${layout.height}px`;
+  if (small) layout.height = Math.min(layout.height, SMALL_HEIGHT);
+  plot.style.minHeight = `${layout.height}px`;
   const beyond = beyondReach(plot.figure, facetsOf(figureElement));
   const note = figureElement.querySelector(".reach");
   note.textContent = beyond.length
@@ -125,6 +129,8 @@ function draw(figureElement) {
   plot.drawn = true;
   const done = Plotly.react(plot, data, layout, config);
   if (fresh) plot.on("plotly_click", (event) => openFromPlot(plot, event));
+  else if (plot.clientWidth !== plot.drawnWidth) Plotly.Plots.resize(plot);
+  plot.drawnWidth = plot.clientWidth;
   return done;
 }
 const allFigures = [...document.querySelectorAll("figure.variant")];
