@@ -45,6 +45,7 @@ class Results:
         self._build_influences = influences
         self._stored = stored
         self._known: dict[str, pl.DataFrame] = {}
+        self._of_texts: dict[str, pl.DataFrame] = {}
 
     def table(self, name: str) -> pl.DataFrame:
         """One contract table. Raises StudyError for a name that is none, with those that are."""
@@ -100,15 +101,28 @@ class Results:
         """All contract tables by name."""
         return {name: self.table(name) for name in TABLES}
 
+    def with_data_checks(self, found: pl.DataFrame) -> "Results":
+        """The same results, audited with what was found in the texts of their datasets (`DATA_CHECKS`) as well."""
+        audited = Results(
+            self.study,
+            self.table,
+            self._build_influences,
+            sources=self.sources,
+            notes=self.notes,
+            stored=self._stored,
+        )
+        audited._of_texts = {"data_checks": found}
+        return audited
+
     @cached_property
     def audit(self) -> tuple[AuditFinding, ...]:
         """What is wrong with these results, the worst first."""
-        return audit({name: self.table(name) for name in NEEDED})
+        return audit({**{name: self.table(name) for name in NEEDED}, **self._of_texts})
 
     @cached_property
     def analysis(self) -> Analysis:
         """The answers, without what the audit excludes."""
-        built = {name: self.table(name) for name in NEEDED}
+        built = {**{name: self.table(name) for name in NEEDED}, **self._of_texts}
         return analysis_of_tables(self.study, built, self.influences, sources=self.sources)
 
     @cached_property

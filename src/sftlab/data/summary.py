@@ -128,7 +128,7 @@ def _findings(examples: Sequence[Example], short_answer_bytes: int) -> tuple[Fin
         ("same prompt with different answers", _contradicted(examples)),
         ("very short answer", _where(examples, [len(answer.encode()) < short_answer_bytes for answer in answers])),
         ("common answer", _where(examples, _common(answers))),
-        ("template in the text", _where(examples, [_has_template(example) for example in examples])),
+        ("template in the text", _where(examples, [has_template(example) for example in examples])),
         (
             "answer repeats the prompt",
             _where(examples, [_prompt(one).strip() == _answer(one).strip() for one in examples]),
@@ -177,7 +177,8 @@ def _words(example: Example) -> str:
     return "\n".join(PUNCTUATION.sub(" ", turn.content.casefold()).strip() for turn in example.turns)
 
 
-def _has_template(example: Example) -> bool:
+def has_template(example: Example) -> bool:
+    """Whether a turn holds the marks of a chat or instruction template."""
     return any(BAKED_IN_TEMPLATES.search(turn.content) is not None for turn in example.turns)
 
 

@@ -9,7 +9,10 @@ from sftlab.analyse.audit.finding import KEYS, SEVERITIES, AuditFinding, Tables
 
 
 def audit(tables: Tables) -> tuple[AuditFinding, ...]:
-    """What every check finds in the tables `runs` and `scores`, and in `layers` where it is there; the worst first."""
+    """What every check finds in the tables `runs` and `scores`, and in `layers` where it is there; the worst first.
+
+    Checks of texts read the frame `data_checks` (see `DATA_CHECKS`), which is no table of the contract.
+    """
     found = [finding for check in CHECKS for finding in check(tables)]
     return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from sftlab.analyse.audit.checks.below_chance import below_chance
 from sftlab.analyse.audit.checks.confounded_factors import confounded_factors, missing_seeds
 from sftlab.analyse.audit.checks.copied_scores import copied_scores
+from sftlab.analyse.audit.checks.data_texts import baked_template, contaminated_benchmarks, shared_examples
 from sftlab.analyse.audit.checks.impossible_values import constant_values, impossible_values
 from sftlab.analyse.audit.checks.outliers import outliers
 from sftlab.analyse.audit.checks.unequal_items import unequal_examples, unequal_items, unfinished
@@ -26,4 +27,7 @@ CHECKS: tuple[Callable[[Tables], Iterator[AuditFinding]], ...] = (
     unfinished,
     missing_seeds,
     outliers,
+    contaminated_benchmarks,
+    baked_template,
+    shared_examples,
 )
