@@ -1,7 +1,9 @@
 """Which metric speaks for a benchmark, and which way is better."""
 
+import polars as pl
 import pytest
 
+from sftlab.analyse.item_scores import score_estimate
 from sftlab.analyse.metrics import main_metric, metric_named
 
 
@@ -29,3 +31,12 @@ def test_only_bits_are_better_when_lower():
 
 def test_answer_filters_share_the_metric_they_filter_for():
     assert metric_named("exact_match:flexible-extract") == metric_named("exact_match")
+
+
+def test_interval_of_bleu_keeps_to_its_range():
+    rows = pl.DataFrame({"numerator": [0.0, 0.0, 9.0], "weight": [1.0, 1.0, 1.0]})
+    best, difference = (score_estimate(rows, name) for name in ("bleu_max", "bleu_diff"))
+    assert best is not None
+    assert difference is not None
+    assert (best.value, best.ci_low) == (3.0, 0.0)
+    assert difference.ci_low == pytest.approx(3.0 - 4.302653 * 3.0)
