@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sftlab.benchmarks.item import Benchmark
+from sftlab.benchmarks.sandbox import keep_verdicts
 from sftlab.errors import DataError, ModelError, TrainingError
 from sftlab.execute.event import Event, Moved
 from sftlab.plan.contents import Contents
@@ -83,6 +84,7 @@ class Workplace:
     def __init__(self, setup: Setup, tell: Callable[[Event], None], *, mesh: "DeviceMesh | None" = None) -> None:
         self.setup = setup
         self.store = Store(setup.store_root)
+        keep_verdicts(self.store.programs_folder)
         self.tell = tell
         self._mesh = mesh
         self.all_devices: AllDevices | None = None

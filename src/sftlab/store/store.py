@@ -137,6 +137,11 @@ class Store:
         """Where judges' answers are kept, for all studies of this store."""
         return self.root / "judge"
 
+    @property
+    def programs_folder(self) -> Path:
+        """Where verdicts on generated programs are kept, for all studies of this store."""
+        return self.root / "programs"
+
     def write_note(self, name: str, value: Mapping[str, object]) -> None:
         """Replace a small named file atomically: caches and announcements, never results."""
         path = self.root / "notes" / f"{name}.json"

@@ -5,9 +5,10 @@ from sftlab.benchmarks.sandbox.sandbox import (
     Program,
     Sandbox,
     Verdict,
+    keep_verdicts,
     sandbox_identity,
     tried,
     why_no_sandbox,
 )
 
-__all__ = ["Limits", "Program", "Sandbox", "Verdict", "sandbox_identity", "tried", "why_no_sandbox"]
+__all__ = ["Limits", "Program", "Sandbox", "Verdict", "keep_verdicts", "sandbox_identity", "tried", "why_no_sandbox"]

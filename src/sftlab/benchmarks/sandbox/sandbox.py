@@ -14,9 +14,11 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sftlab.benchmarks.sandbox.kept_verdicts import KeptVerdicts, key_of
 from sftlab.benchmarks.sandbox.limits import Limits
 from sftlab.benchmarks.sandbox.plain import NotPlainError, receive, send
 from sftlab.benchmarks.sandbox.seccomp import DENIED
+from sftlab.benchmarks.sandbox.trial import ENDED
 from sftlab.errors import BenchmarkError
 
 SANDBOX_VERSION = 2
@@ -25,6 +27,7 @@ START = "import sys; sys.path.append({path!r}); from sftlab.benchmarks.sandbox.z
 START_SECONDS = 60.0
 GRACE_SECONDS = 30.0
 READY = b"r"
+STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Sandbox:
                 self._end()
                 raise
             self._end()
-            return Verdict(False, f"stopped: it does not end within {self.limits.wall_seconds:g} seconds")
+            return Verdict(False, f"{STOPPED}: it does not end within {self.limits.wall_seconds:g} seconds")
 
     def close(self) -> None:
         """End the sandbox; a later program starts it again."""
@@ -94,7 +97,7 @@ class Sandbox:
                 send(near, asdict(program))
                 said = receive(near)
             except (EOFError, BrokenPipeError, ConnectionResetError):
-                return Verdict(False, f"stopped: no verdict within {self.limits.wall_seconds:g} seconds")
+                return Verdict(False, f"{STOPPED}: no verdict within {self.limits.wall_seconds:g} seconds")
             except NotPlainError as error:
                 return Verdict(False, str(error))
         return Verdict(said["passed"] is True, str(said["reason"]))
@@ -169,8 +172,23 @@ def sandbox_identity() -> object:
 
 @functools.lru_cache(maxsize=65_536)
 def tried(program: Program) -> Verdict:
-    """The verdict on a program, which is run once however often it is given."""
-    return _SANDBOX.run(program)
+    """The verdict on a program, which is run once however often it is given: see `keep_verdicts`."""
+    key = key_of(program, sandbox_identity())
+    known = _KEPT.get(key)
+    if isinstance(known, dict) and known.keys() == {"passed", "reason"}:
+        return Verdict(known["passed"] is True, str(known["reason"]))
+    verdict = _SANDBOX.run(program)
+    if STOPPED not in verdict.reason and ENDED not in verdict.reason:
+        _KEPT.add(key, asdict(verdict))
+    return verdict
+
+
+def keep_verdicts(folder: Path) -> None:
+    """Keep what `tried` finds in a folder that other processes may share.
+
+    Those are left out that a limit of time may have given: another hour or another machine may say otherwise.
+    """
+    _KEPT.use(folder / "verdicts.jsonl")
 
 
 def _python() -> list[str]:
@@ -194,4 +212,5 @@ def _refusal(reason: str) -> str:
 
 
 _SANDBOX = Sandbox()
+_KEPT = KeptVerdicts()
 atexit.register(_SANDBOX.close)

@@ -22,6 +22,8 @@ TESTS = "<tests>"
 MAX_REASON = 300
 NEVER_RAISED = ("StopIteration", "StopAsyncIteration")
 """Exceptions that end a loop of the tests as if all were done."""
+ENDED = "the program ended"
+"""Of its own, or because it took too much."""
 
 
 class ProgramError(Exception):
@@ -132,7 +134,7 @@ class _Program:
         try:
             reply = receive(self._channel)
         except (EOFError, OSError) as error:
-            raise ProgramError("the program ended") from error
+            raise ProgramError(ENDED) from error
         if isinstance(reply, list) and reply[:1] == ["ok"]:
             return reply[1:]
         kind, text = (str(part) for part in reply[1:3])
