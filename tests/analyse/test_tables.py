@@ -36,8 +36,8 @@ def test_table_begins_with_the_columns_of_the_contract(name, planted_tables):
 
 
 def test_unknown_table_names_the_legal_ones(planted_study):
-    with pytest.raises(StudyError, match=r"'dimensions'.*runs, checkpoints, scores"):
-        table("dimensions", *planted_study)
+    with pytest.raises(StudyError, match=r"'no_such_table'.*runs, checkpoints, scores"):
+        table("no_such_table", *planted_study)
 
 
 def test_no_table_holds_nan(planted_tables):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sftlab.store import Store
-from sftlab.study.cells import RunCell, ScoreCell
+from sftlab.study.cells import ProbeCell, RunCell, ScoreCell
 
 Status = Literal["done", "failed", "unfit", "pending"]
 
@@ -30,19 +30,22 @@ def cell_status(identity: str, store: Store) -> CellStatus:
     return CellStatus("pending")
 
 
-def score_status(score: ScoreCell, run: RunCell | None, store: Store) -> CellStatus:
-    """Status of a score; one that is missing because its run is, or waits for a choice, says so."""
-    own = CellStatus("pending") if score.waits else cell_status(score.identity, store)
+def model_status(cell: ScoreCell | ProbeCell, run: RunCell | None, store: Store) -> CellStatus:
+    """Status of a score or measure of a checkpoint.
+
+    One that is missing because its run is, or waits for a choice, says so.
+    """
+    own = CellStatus("pending") if cell.waits else cell_status(cell.identity, store)
     if own.status != "pending":
         return own
     training = CellStatus("done") if run is None else cell_status(run.identity, store)
     if training.status == "failed":
         return CellStatus("failed", f"not trained: {training.reason}")
-    if score.waits:
+    if cell.waits:
         return CellStatus("pending", "what is scored is chosen by validation loss, when all of it is trained")
     if training.status == "pending":
         return CellStatus("pending", "not trained yet")
-    return CellStatus("pending", "not scored yet")
+    return CellStatus("pending", "not scored yet" if isinstance(cell, ScoreCell) else "not measured yet")
 
 
 def _text(value: object) -> str | None:

@@ -162,6 +162,37 @@ LAYERS: Schema = {
     "run": TEXT,
     "epoch": COUNT,
 }
+DIMENSIONS: Schema = {
+    "checkpoint": TEXT,
+    "base": TEXT,
+    "layer": COUNT,
+    "depth": REAL,
+    "dimension": REAL,
+    "ci_low": REAL,
+    "ci_high": REAL,
+    "se": REAL,
+    "n": COUNT,
+    "duplicates": COUNT,
+    "discard_fraction": REAL,
+    "run": TEXT,
+    "epoch": COUNT,
+    "status": TEXT,
+    "reason": TEXT,
+}
+LOGLIKS: Schema = {
+    "checkpoint": TEXT,
+    "base": TEXT,
+    "text": TEXT,
+    "log_likelihood": REAL,
+    "num_bytes": COUNT,
+    "num_tokens": COUNT,
+    "domain": TEXT,
+    "language": TEXT,
+    "run": TEXT,
+    "epoch": COUNT,
+    "status": TEXT,
+    "reason": TEXT,
+}
 
 CONTRACT: Mapping[str, Schema] = {
     "runs": RUNS,
@@ -172,6 +203,8 @@ CONTRACT: Mapping[str, Schema] = {
     "validation": VALIDATION,
     "data": DATA,
     "layers": LAYERS,
+    "dimensions": DIMENSIONS,
+    "logliks": LOGLIKS,
 }
 
 

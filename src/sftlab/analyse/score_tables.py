@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from sftlab.analyse.cell_status import CellStatus, score_status
+from sftlab.analyse.cell_status import CellStatus, model_status
 from sftlab.analyse.choice import standings
 from sftlab.analyse.intervals import Estimate
 from sftlab.analyse.item_scores import (
@@ -95,7 +95,7 @@ class _ScoreRows:
 
     def _finished(self, cell: ScoreCell, rows: list[Row], parts: list[Part]) -> list[Row]:
         run = self._runs[cell.run] if cell.run is not None else None
-        status = score_status(cell, run, self._store)
+        status = model_status(cell, run, self._store)
         if status.status != "done" or not rows:
             known = [{"scorer": scorer, "metric": metric} for scorer, metric in parts] or [{}]
             had = {(row["scorer"], row["metric"]): row for row in rows}

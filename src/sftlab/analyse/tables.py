@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import polars as pl
 
 from sftlab.analyse.data_table import data_table
+from sftlab.analyse.probe_tables import dimensions_table, logliks_table
 from sftlab.analyse.run_tables import checkpoints_table, layers_table, losses_table, runs_table, validation_table
 from sftlab.analyse.score_tables import items_table, scores_table
 from sftlab.errors import StudyError
@@ -20,6 +21,8 @@ TABLES: Mapping[str, Callable[[Cells, Store], pl.DataFrame]] = {
     "validation": validation_table,
     "data": data_table,
     "layers": layers_table,
+    "dimensions": dimensions_table,
+    "logliks": logliks_table,
 }
 
 

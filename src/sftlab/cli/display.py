@@ -16,6 +16,7 @@ WORDS: Mapping[Kind, tuple[str, str]] = {
     "train": ("training run", "training runs"),
     "score": ("score", "scores"),
     "measure": ("measure of data", "measures of data"),
+    "probe": ("measure of a model", "measures of models"),
 }
 Show = Callable[[Progress, Event | None], None]
 

@@ -22,6 +22,7 @@ def status(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False)
             for one in cells.scores
         },
         **{one.identity: f"measure {one.measure} of {one.dataset} under {one.base}" for one in cells.measures},
+        **{one.identity: f"measure {one.measure} of {one.run or one.base} epoch {one.epoch}" for one in cells.probes},
     }
     failures = [
         {"cell": name, "reason": failure.reason}

@@ -1,11 +1,11 @@
-"""Which checkpoints stay on disk: those the study keeps, and those that have still to be scored."""
+"""Which checkpoints stay on disk: those the study keeps, and those that have still to be scored or measured."""
 
 import shutil
 
 from sftlab.analyse.choice import scored_epoch
 from sftlab.plan.resolve import Resolved
 from sftlab.store import Store
-from sftlab.study.cells import RunCell
+from sftlab.study.cells import ProbeCell, RunCell, ScoreCell
 
 NOTE_PREFIX = "unsorted-"
 """Of a trajectory whose checkpoints were all written for scoring and are not yet sorted out."""
@@ -50,7 +50,8 @@ def _is_settled(run: RunCell, resolved: Resolved, store: Store) -> bool:
 
 def _unscored_epochs(runs: list[RunCell], resolved: Resolved, store: Store) -> set[int]:
     names = {run.spec.run for run in runs}
-    return {score.epoch for score in resolved.cells.scores if score.run in names and not store.has(score.identity)}
+    cells: tuple[ScoreCell | ProbeCell, ...] = (*resolved.cells.scores, *resolved.cells.probes)
+    return {cell.epoch for cell in cells if cell.run in names and not store.has(cell.identity)}
 
 
 def _epochs_on_disk(trajectory: str, store: Store) -> list[int]:

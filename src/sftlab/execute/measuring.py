@@ -1,17 +1,21 @@
 """Measures of data with what a workplace has."""
 
-from sftlab.errors import ModelError
+import polars as pl
+
+from sftlab.data.probe import probe_texts, texts_digest
+from sftlab.errors import DataError, ModelError
 from sftlab.execute.training import encoding_recipe, selected_examples
 from sftlab.execute.workplace import SCORE_BATCH_TOKENS, Workplace
 from sftlab.lm.encoding import encode_examples
 from sftlab.measure import DATA_MEASURES
 from sftlab.measure.measured import Measured
 from sftlab.measure.passes import Passes
-from sftlab.plan.contents import Contents
+from sftlab.plan.contents import Contents, resolved_template
+from sftlab.plan.devices import default_precision
 from sftlab.plan.embedder import Embedder, find_embedder
 from sftlab.plan.questions import benchmark_questions
 from sftlab.plan.tasks import Job
-from sftlab.study.cells import MeasureCell
+from sftlab.study.cells import MeasureCell, ProbeCell
 from sftlab.study.run import RunSpec
 
 
@@ -52,3 +56,26 @@ def _verified(place: Workplace, name: str, planned: str) -> Embedder:
     if embedder.digest != planned:
         raise ModelError(f"the embedder {name} was changed after this run was planned: run again")
     return embedder
+
+
+def probe_here(place: Workplace, job: Job, cell: ProbeCell) -> pl.DataFrame:
+    """One measure of the job's model after an epoch, on the study's probe texts.
+
+    Raises DataError where the texts were changed after the study was planned.
+    """
+    from sftlab.measure.dimension import dimension_by_layer
+    from sftlab.measure.loglik import text_log_likelihoods
+
+    study = place.setup.resolved.study
+    texts = probe_texts(study.probe_texts)
+    if texts_digest(texts) != place.setup.resolved.probe_digest:
+        raise DataError("the probe texts were changed after this run was planned: run again")
+    precision = job.run.spec.precision if job.run else study.precision or default_precision()
+    loaded = place.model_at(job, cell.epoch, precision)
+    batch_tokens = SCORE_BATCH_TOKENS[place.setup.device.kind]
+    if cell.measure == "loglik":
+        return text_log_likelihoods(loaded, texts, max_batch_tokens=batch_tokens)
+    assert cell.measure == "dimension"
+    asked_as = study.asked_template
+    template = asked_as if asked_as == "plain" else resolved_template(asked_as, job.base.base)
+    return dimension_by_layer(loaded, texts, template=template, max_batch_tokens=batch_tokens)

@@ -15,7 +15,7 @@ from sftlab.evaluate.scoring import score_with
 from sftlab.execute.adopting import adopt
 from sftlab.execute.engines import engine_at
 from sftlab.execute.kept_checkpoints import note_unsorted
-from sftlab.execute.measuring import measure_here
+from sftlab.execute.measuring import measure_here, probe_here
 from sftlab.execute.shared_training import cut_record, longer_record
 from sftlab.execute.training import train_here
 from sftlab.execute.workplace import Workplace
@@ -25,7 +25,7 @@ from sftlab.plan.contents import resolved_template
 from sftlab.plan.devices import default_precision
 from sftlab.plan.tasks import Job, Task
 from sftlab.store import Kind, Record
-from sftlab.study.cells import MeasureCell, RunCell, ScoreCell
+from sftlab.study.cells import MeasureCell, ProbeCell, RunCell, ScoreCell
 from sftlab.train.run import TrainedRun
 
 
@@ -121,7 +121,22 @@ def measure(place: Workplace, job: Job, task: Task) -> Record:
     )
 
 
-STEPS: Mapping[Kind, Callable[[Workplace, Job, Task], Record]] = {"train": train, "score": score, "measure": measure}
+def probe(place: Workplace, job: Job, task: Task) -> Record:
+    """Take one measure of what a checkpoint makes of the probe texts."""
+    cell = task.cell
+    assert isinstance(cell, ProbeCell)
+    start = time.monotonic()
+    facts = {"measure": cell.measure, "checkpoint": cell.checkpoint}
+    rows = {cell.measure: probe_here(place, job, cell)}
+    return Record(cell.identity, "probe", facts, {}, rows, _provenance(place, start))
+
+
+STEPS: Mapping[Kind, Callable[[Workplace, Job, Task], Record]] = {
+    "train": train,
+    "score": score,
+    "measure": measure,
+    "probe": probe,
+}
 
 
 def _desk(place: Workplace) -> Desk | None:

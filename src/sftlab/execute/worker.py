@@ -11,7 +11,7 @@ from sftlab.execute.kept_checkpoints import remove_unwanted_checkpoints
 from sftlab.execute.workplace import Setup, Workplace
 from sftlab.plan.tasks import Job, Task
 from sftlab.store import Failure
-from sftlab.study.cells import MeasureCell, RunCell, ScoreCell
+from sftlab.study.cells import MeasureCell, ProbeCell, RunCell, ScoreCell
 
 
 class Worker:
@@ -32,7 +32,7 @@ class Worker:
         for task in job.tasks:
             subject = task_subject(task)
             self._place.tell(Started(self._place.setup.worker, job.name, task.kind, subject))
-            run_failed = failed_runs.get(task.cell.run or "") if isinstance(task.cell, ScoreCell) else None
+            run_failed = failed_runs.get(task.cell.run or "") if isinstance(task.cell, ScoreCell | ProbeCell) else None
             if run_failed is not None:
                 self._fail(task, f"its run failed: {run_failed}", "")
                 continue
@@ -81,4 +81,5 @@ def task_subject(task: Task) -> str:
         beside = task.cell.benchmark
         what = f"{task.cell.measure} of {task.cell.dataset}"
         return f"{what} under {task.cell.base}" if beside is None else f"{what} and {beside.name}"
-    return f"{task.cell.benchmark.name} of {task.cell.run or task.cell.base} epoch {task.cell.epoch}"
+    what = task.cell.measure if isinstance(task.cell, ProbeCell) else task.cell.benchmark.name
+    return f"{what} of {task.cell.run or task.cell.base} epoch {task.cell.epoch}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from sftlab.benchmarks.loading import benchmark_outline
+from sftlab.data.probe import probe_texts
 from sftlab.errors import StudyError
 from sftlab.plan.base_size import BaseSize, base_size
 from sftlab.plan.benchmark_checks import NOTE as BENCHMARKS_NOTE
@@ -15,7 +16,7 @@ from sftlab.plan.devices import Device
 from sftlab.plan.resolve import Resolved
 from sftlab.plan.tasks import Job
 from sftlab.store import Store
-from sftlab.study.cells import RunCell, ScoreCell
+from sftlab.study.cells import ProbeCell, RunCell, ScoreCell
 from sftlab.study.declaration import Budget, Study
 from sftlab.study.methods import LowRank
 from sftlab.study.run import RunSpec
@@ -90,6 +91,7 @@ def estimate_cost(resolved: Resolved, jobs: tuple[Job, ...], store: Store, devic
     sizes = {base.base.name: base_size(base.base) for base in resolved.cells.bases}
     work = _ScoreWork(resolved.study, store)
     total = _Sum()
+    probe_tokens = _probe_tokens(resolved)
     for job in jobs:
         base = job.base.base.name
         size = sizes[base].num_weights or 0
@@ -114,6 +116,10 @@ def estimate_cost(resolved: Resolved, jobs: tuple[Job, ...], store: Store, devic
                 total.score_flops += needed
                 measured = rates.score_seconds(task.cell.benchmark_digest)
                 total.score_seconds += needed / flops if measured is None else measured
+            elif isinstance(task.cell, ProbeCell):
+                needed = probe_tokens * SCORE_FLOPS_PER_WEIGHT * size
+                total.score_flops += needed
+                total.score_seconds += needed / flops if rates.probe_seconds is None else rates.probe_seconds
     models, alone = _models_alone(resolved, store)
     busy = total.train_seconds + total.score_seconds
     return Cost(
@@ -147,6 +153,13 @@ def _train_tokens(resolved: Resolved, run: RunCell) -> int:
     spec = run.spec
     seen = spec.epochs if spec.steps is None else spec.steps * spec.batch_size / spec.samples
     return round(resolved.drawn[run.identity].train / BYTES_PER_TOKEN * seen)
+
+
+def _probe_tokens(resolved: Resolved) -> float:
+    """Tokens of the texts that models are measured on; 0 where none are."""
+    if not resolved.cells.probes:
+        return 0.0
+    return sum(len(text.text.encode()) for text in probe_texts(resolved.study.probe_texts)) / BYTES_PER_TOKEN
 
 
 def _train_flops_per_weight(spec: RunSpec) -> float:
@@ -210,6 +223,7 @@ class _Rates:
     scores: Mapping[str, float]
     train_records: int
     score_records: int
+    probe_seconds: float | None
 
     def train_seconds(self, base: str, tokens: int, size: int) -> float | None:
         """Seconds of one worker: by this base's rate where it was measured, else by size; None where none was."""
@@ -239,6 +253,7 @@ def _measured_rates(store: Store) -> _Rates:
         scores.setdefault(str(record.spec["benchmark_digest"]), []).append(
             cast("float", record.provenance["wall_seconds"])
         )
+    probes = [cast("float", record.provenance["wall_seconds"]) for record in store.records("probe")]
     total_work, total_seconds = (sum(column) for column in zip(*work, strict=True)) if work else (0.0, 1.0)
     return _Rates(
         {base: sum(rates) / len(rates) for base, rates in tokens.items()},
@@ -246,6 +261,7 @@ def _measured_rates(store: Store) -> _Rates:
         {key: sum(times) / len(times) for key, times in scores.items()},
         len(work),
         sum(len(times) for times in scores.values()),
+        sum(probes) / len(probes) if probes else None,
     )
 
 

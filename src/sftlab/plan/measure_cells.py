@@ -36,7 +36,7 @@ def measure_cells(
     `datasets` holds content digests, `benchmarks` each with its own. Raises ModelError where texts are to be embedded
     and there is no model for it.
     """
-    measures = [MEASURES[name] for name in study.measures if MEASURES[name].of != "checkpoint"]
+    measures = [MEASURES[name] for name in study.measures if MEASURES[name].of in ("data", "similarity")]
     embeds = any(measure.embeds for measure in measures) and bool(benchmarks)
     embedder = find_embedder(study.embedder, contents).digest if embeds else None
     known = _Known(bases, datasets, benchmarks, embedder)

@@ -13,6 +13,7 @@ from sftlab.plan.engines import engine_identity
 from sftlab.plan.judges import judge_identity
 from sftlab.plan.lora_targets import require_targets
 from sftlab.plan.measure_cells import measure_cells
+from sftlab.plan.probe_cells import ScoredModel, probe_cells, study_texts_digest
 from sftlab.plan.selection import select_examples
 from sftlab.store import Store
 from sftlab.study.cells import BaseCell, Cells, RunCell, ScoreCell
@@ -48,6 +49,7 @@ class Resolved:
     benchmarks: tuple[tuple[BenchmarkRef, str], ...]
     base_benchmarks: tuple[tuple[BenchmarkRef, str], ...]
     provisional: tuple[str, ...]
+    probe_digest: str | None = None
 
 
 def resolve(study: Study, store: Store) -> Resolved:
@@ -82,7 +84,9 @@ def resolve(study: Study, store: Store) -> Resolved:
     )
     contents.remember()
     provisional = tuple(contents.provisional)
-    resolved = Resolved(study, cells, datasets, drawn, benchmarks, base_benchmarks, provisional)
+    resolved = Resolved(
+        study, cells, datasets, drawn, benchmarks, base_benchmarks, provisional, study_texts_digest(study)
+    )
     return settled(resolved, store)
 
 
@@ -103,14 +107,16 @@ def settled(resolved: Resolved, store: Store) -> Resolved:
     stand = standings(runs, store)
     epochs = {run.spec.run: scored_epoch(run, store) for run in runs}
     undecided = frozenset(name for name, epoch in epochs.items() if epoch is None or stand[name].waits)
-    models: list[_Model] = []
+    models: list[ScoredModel] = []
     for run in runs:
         if stand[run.spec.run].scored:
             last = epochs[run.spec.run] or run.spec.epochs
             first = 1 if run.spec.score_epochs == "all" else last
-            models += [_Model(run, epoch, run.spec.run in undecided) for epoch in range(first, last + 1)]
+            models += [ScoredModel(run, epoch, run.spec.run in undecided) for epoch in range(first, last + 1)]
     scores = tuple(_score_cells(resolved, models))
-    return replace(resolved, cells=replace(resolved.cells, scores=scores, undecided=undecided))
+    probes = tuple(probe_cells(resolved.study, resolved.cells.bases, models, texts=resolved.probe_digest))
+    cells = replace(resolved.cells, scores=scores, undecided=undecided, probes=probes)
+    return replace(resolved, cells=cells)
 
 
 def _run_cell(spec: RunSpec, base: BaseCell, datasets: dict[str, str], *, keeps_best: bool) -> RunCell:
@@ -131,23 +137,14 @@ def _run_cell(spec: RunSpec, base: BaseCell, datasets: dict[str, str], *, keeps_
     return RunCell(spec, base.family, identity, trajectory, keeps_best=keeps_best)
 
 
-@dataclass(frozen=True)
-class _Model:
-    """A run's checkpoint that is to be scored, or that stands for one not known yet."""
-
-    run: RunCell
-    epoch: int
-    waits: bool
-
-
-def _score_cells(resolved: Resolved, models: list[_Model]) -> Iterator[ScoreCell]:
+def _score_cells(resolved: Resolved, models: list[ScoredModel]) -> Iterator[ScoreCell]:
     study, bases = resolved.study, {base.base.name: base for base in resolved.cells.bases}
     precision = study.precision or default_precision()
     system = study.evaluation.system_prompt
     engine = engine_identity(study.evaluation.engine, precision)
 
     def score(
-        base: BaseCell, model: _Model | None, benchmark: tuple[BenchmarkRef, str], *, base_condition: bool = False
+        base: BaseCell, model: ScoredModel | None, benchmark: tuple[BenchmarkRef, str], *, base_condition: bool = False
     ) -> ScoreCell:
         epoch = 0 if model is None else model.epoch
         asked_as = study.base_template if base_condition else study.asked_template

@@ -7,9 +7,11 @@ from typing import cast
 
 from sftlab.plan.resolve import Resolved
 from sftlab.store import Kind, Record, Store
-from sftlab.study.cells import BaseCell, MeasureCell, RunCell, ScoreCell
+from sftlab.study.cells import BaseCell, MeasureCell, ProbeCell, RunCell, ScoreCell
 
-Cell = RunCell | ScoreCell | MeasureCell
+ModelCell = ScoreCell | ProbeCell
+"""What is asked of one checkpoint."""
+Cell = RunCell | ModelCell | MeasureCell
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,11 @@ def pending_jobs(resolved: Resolved, store: Store) -> tuple[Job, ...]:
     for a choice are no tasks yet: settle the study again (see `settled`) when these jobs are done.
     """
     cells = resolved.cells
-    scores: dict[str | None, list[ScoreCell]] = defaultdict(list)
-    for score in cells.scores:
-        if not score.waits and not store.has(score.identity):
-            scores[score.run or score.base].append(score)
+    asked: dict[str | None, list[ModelCell]] = defaultdict(list)
+    of_models: tuple[ModelCell, ...] = (*cells.scores, *cells.probes)
+    for cell in of_models:
+        if not cell.waits and not store.has(cell.identity):
+            asked[cell.run or cell.base].append(cell)
     measures: dict[str, list[Task]] = defaultdict(list)
     distinct = {measure.identity: measure for measure in reversed(cells.measures)}
     for measure in reversed(distinct.values()):
@@ -71,16 +74,16 @@ def pending_jobs(resolved: Resolved, store: Store) -> tuple[Job, ...]:
     jobs = [
         Job(base, None, tuple(tasks), wave=0)
         for name, base in bases.items()
-        if (tasks := [*_score_tasks(scores.get(name, ())), *measures.get(name, ())])
+        if (tasks := [*_model_tasks(asked.get(name, ())), *measures.get(name, ())])
     ]
     records = longest_records(store)
     for runs, wave in _trajectories(cells.runs):
-        wanted = _score_tasks(score for run in runs for score in scores.get(run.spec.run, ()))
+        wanted = _model_tasks(cell for run in runs for cell in asked.get(run.spec.run, ()))
         training = _training_tasks(runs, wanted, store, records.get(runs[0].trajectory))
         if training or wanted:
-            cell = training[0].cell if training else runs[-1]
-            assert isinstance(cell, RunCell)
-            jobs.append(Job(bases[cell.spec.base], cell, (*training, *wanted), wave))
+            trained = training[0].cell if training else runs[-1]
+            assert isinstance(trained, RunCell)
+            jobs.append(Job(bases[trained.spec.base], trained, (*training, *wanted), wave))
     order = {name: place for place, name in enumerate(bases)}
     return tuple(sorted(jobs, key=lambda job: (job.wave, order[job.base.base.name])))
 
@@ -99,25 +102,29 @@ def _trajectories(runs: Iterable[RunCell]) -> Iterable[tuple[list[RunCell], int]
         yield sorted(distinct.values(), key=lambda run: run.spec.epochs), waves[trajectory]
 
 
-def _score_tasks(scores: Iterable[ScoreCell]) -> list[Task]:
-    """One task for each distinct score: runs of one trajectory are the same model after the same epoch."""
+def _model_tasks(asked: Iterable[ModelCell]) -> list[Task]:
+    """One task for each distinct result: runs of one trajectory are the same model after the same epoch.
+
+    What is asked of one checkpoint follows one another.
+    """
     distinct: dict[str, Task] = {}
-    for score in scores:
-        distinct.setdefault(score.identity, Task("score", score.identity, score))
+    for cell in sorted(asked, key=lambda cell: cell.epoch):
+        kind: Kind = "score" if isinstance(cell, ScoreCell) else "probe"
+        distinct.setdefault(cell.identity, Task(kind, cell.identity, cell))
     return list(distinct.values())
 
 
 def _training_tasks(
-    runs: Sequence[RunCell], scores: Sequence[Task], store: Store, longest: Record | None
+    runs: Sequence[RunCell], wanted: Sequence[Task], store: Store, longest: Record | None
 ) -> list[Task]:
     """What to train of one trajectory's runs, longest first, and whose record is then cut from a longer one's.
 
-    A run is trained again only where its checkpoints are gone and have not been scored.
+    A run is trained again only where its checkpoints are gone and something is still to be asked of them.
     """
     held_epochs = cast("int", longest.spec["epochs"]) if longest is not None else 0
     missing = [run for run in runs if not store.has(run.identity)]
     gone = max(
-        (epoch for epoch in _epochs(scores) if not store.checkpoint_folder(runs[0].trajectory, epoch).is_dir()),
+        (epoch for epoch in _epochs(wanted) if not store.checkpoint_folder(runs[0].trajectory, epoch).is_dir()),
         default=0,
     )
     beyond = max((run.spec.epochs for run in missing if run.spec.epochs > held_epochs), default=0)
@@ -128,8 +135,8 @@ def _training_tasks(
     return [*first, *cut]
 
 
-def _epochs(scores: Iterable[Task]) -> set[int]:
-    return {task.cell.epoch for task in scores if isinstance(task.cell, ScoreCell)}
+def _epochs(wanted: Iterable[Task]) -> set[int]:
+    return {task.cell.epoch for task in wanted if isinstance(task.cell, ModelCell)}
 
 
 def longest_records(store: Store) -> dict[str, Record]:
@@ -150,9 +157,13 @@ def counts(resolved: Resolved, store: Store) -> dict[str, Counts]:
     Of candidates that are still to be chosen among, the scores of one are counted: as many as will be wanted.
     """
     cells = resolved.cells
-    kinds: dict[str, Iterable[Cell]] = {"runs": cells.runs, "scores": cells.scores, "measures": cells.measures}
+    kinds: dict[str, Iterable[Cell]] = {
+        "runs": cells.runs,
+        "scores": cells.scores,
+        "measures": (*cells.measures, *cells.probes),
+    }
     found = {}
     for kind, group in kinds.items():
-        waits = {cell.identity: isinstance(cell, ScoreCell) and cell.waits for cell in group}
+        waits = {cell.identity: isinstance(cell, ModelCell) and cell.waits for cell in group}
         found[kind] = Counts(len(waits), sum(store.has(identity) and not waits[identity] for identity in waits))
     return found

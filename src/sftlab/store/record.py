@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-Kind = Literal["train", "score", "measure"]
+Kind = Literal["train", "score", "measure", "probe"]
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,22 @@ class MeasureCell:
 
 
 @dataclass(frozen=True)
+class ProbeCell:
+    """One measure of what a checkpoint makes of the probe texts; `run` is None and `epoch` 0 for the base itself.
+
+    While it `waits`, it stands for a checkpoint that is still to be chosen, as a score does.
+    """
+
+    identity: str
+    checkpoint: str
+    base: str
+    run: str | None
+    epoch: int
+    measure: str
+    waits: bool = False
+
+
+@dataclass(frozen=True)
 class Cells:
     """All that a study asks for.
 
@@ -100,3 +116,4 @@ class Cells:
     scores: tuple[ScoreCell, ...]
     measures: tuple[MeasureCell, ...]
     undecided: frozenset[str] = frozenset()
+    probes: tuple[ProbeCell, ...] = ()

@@ -272,6 +272,13 @@ class TrainedElsewhere(Frozen):
     seed: Seed = 0
 
 
+class ProbeTexts(Frozen):
+    """Texts that every model is shown, by which models are compared: a column of a table file."""
+
+    data: str
+    column: str = "text"
+
+
 class Budget(Frozen):
     """What the study may cost; `plan` and `run` refuse above it."""
 
@@ -324,6 +331,9 @@ class Study(Frozen):
         default=PACKAGED_EMBEDDER,
         min_length=1,
         description="sentence-transformers folder or hub id for the measure `embedding_similarity`",
+    )
+    probe_texts: ProbeTexts | None = Field(
+        default=None, description="what `dimension` and `loglik` are measured on; the shipped texts if not given"
     )
     budget: Budget | None = None
     known_cost: KnownCost | None = None

@@ -73,12 +73,17 @@ def _with_places(study: Study, folder: Path, tree: YamlTree, name: str) -> Study
     if benchmarks_dir is not None:
         benchmarks_dir = existing(benchmarks_dir, ("evaluation", "benchmarks_dir"), "folder")
     evaluation = evaluation.model_copy(update={"benchmarks": tuple(benchmarks), "benchmarks_dir": benchmarks_dir})
+    probe_texts = study.probe_texts
+    if probe_texts is not None:
+        given = existing(probe_texts.data, ("probe_texts", "data"), "file")
+        probe_texts = probe_texts.model_copy(update={"data": given})
     embedder = _expanded(study.embedder, folder, where_in(("embedder",), tree, name))
     absolute = {
         "bases": bases,
         "datasets": datasets,
         "trained": trained,
         "evaluation": evaluation,
+        "probe_texts": probe_texts,
         "embedder": str(embedder) if embedder.is_dir() else study.embedder,
     }
     return study.model_copy(update=absolute)

@@ -8,13 +8,14 @@ from typing import Literal
 class Measure:
     """A quantity taken of something; a new definition is a new version.
 
-    Of `data` (a sample under a base), of a `similarity` (a sample beside a benchmark, whatever the base), or of a
-    `checkpoint`. Those by `default` are taken where a study does not say which. `embeds` texts with a model of its own.
+    Of `data` (a sample under a base), of a `similarity` (a sample beside a benchmark, whatever the base), of a
+    `checkpoint`'s weights, or of a `probe`: what a checkpoint makes of fixed texts. Those by `default` are taken
+    where a study does not say which. `embeds` texts with a model of its own.
     """
 
     name: str
     version: int
-    of: Literal["data", "similarity", "checkpoint"]
+    of: Literal["data", "similarity", "checkpoint", "probe"]
     properties: tuple[str, ...]
     default: bool = True
     embeds: bool = False
