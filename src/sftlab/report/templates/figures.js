@@ -118,7 +118,9 @@ function draw(figureElement) {
   plot.style.minHeight = `${layout.height}px`;
   const beyond = beyondReach(plot.figure, facetsOf(figureElement));
   const note = figureElement.querySelector(".reach");
-  note.textContent = beyond.length
+  const { x, y } = plot.figure.layout.meta ?? {};
+  const alone = x && y && x.facet === y.facet && keptPlaces(x)?.size < 2;
+  note.textContent = alone ? "The filter leaves fewer than two to compare." : beyond.length
     ? `Over every ${beyond.map((facet) => TITLES[facet].toLowerCase()).join(" and ")}: the filter does not reach what was estimated from the whole study.`
     : "";
   const config = { responsive: true, displaylogo: false, displayModeBar: "hover", scrollZoom: false,
