@@ -147,11 +147,11 @@ def whole_study(folder: Path, asked: argparse.Namespace, current: Current) -> in
     """The pocket study from its files to its report; the number of its runs."""
     from sftlab.analyse.answers import analysis as analysis_of
     from sftlab.analyse.tables import build_tables
-    from sftlab.plan.opening import open_study
     from sftlab.execute.inline import InlineExecutor
     from sftlab.execute.session import work
     from sftlab.execute.workplace import Manner
     from sftlab.plan.devices import Device
+    from sftlab.plan.opening import open_study
     from sftlab.plan.resolve import settled
     from sftlab.plan.tasks import Job, pending_jobs
 

@@ -105,10 +105,7 @@ def mean_agreement(array: GainArray, factor: Factor, *, seed: int = 0) -> tuple[
         return None
     generator = np.random.default_rng(seed)
     axis = _permuted_axis([name for name in FACTOR_AXES if name != factor])
-    hits = 0
-    for _ in range(PERMUTATIONS):
-        shuffled = np.stack([_shuffled(table, axis, generator) for table in centred_LXY])
-        hits += (_mean_correlation(shuffled) or 0.0) >= observed
+    hits = int((_permuted_means(centred_LXY, axis, generator) >= observed - 1e-12).sum())
     p = (1 + hits) / (1 + PERMUTATIONS)
     half = _crossed_half_width(used, factor, observed)
     if half is None:
@@ -203,9 +200,21 @@ def _permuted_axis(others: list[Factor]) -> int:
     return others.index("dataset") if "dataset" in others else others.index("base")
 
 
-def _shuffled(table_XY: Reals, axis: int, generator: np.random.Generator) -> Reals:
-    order = generator.permutation(table_XY.shape[axis])
-    return np.take(table_XY, order, axis=axis)
+def _permuted_means(centred_LXY: Reals, axis: int, generator: np.random.Generator) -> Reals:
+    """Mean correlation of all pairs of levels in every permuted copy, where the units of each level are permuted alone.
+
+    Permuting keeps the tables centred and of their length, so that the mean follows from the length of their sum.
+    """
+    norm_L = np.linalg.norm(centred_LXY, axis=(1, 2))
+    unit_LUV = np.moveaxis(centred_LXY[norm_L > 1e-12] / norm_L[norm_L > 1e-12, None, None], 1 + axis, 1)
+    levels, units = unit_LUV.shape[:2]
+    total_PUV = np.zeros((PERMUTATIONS, *unit_LUV.shape[1:]))
+    for table_UV in unit_LUV:
+        orders_PU = generator.permuted(np.tile(np.arange(units), (PERMUTATIONS, 1)), axis=1)
+        total_PUV += table_UV[orders_PU]
+    square_P = np.einsum("puv,puv->p", total_PUV, total_PUV)
+    mean_P: Reals = (square_P - levels) / (levels * (levels - 1))
+    return mean_P
 
 
 def _permutation_p(a_XY: Reals, b_XY: Reals, axis: int, generator: np.random.Generator) -> float | None:

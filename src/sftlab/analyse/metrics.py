@@ -31,6 +31,7 @@ METRICS = {
     "exact_match": Metric("exact match", higher_is_better=True, share=True),
     "exact_answer": Metric("exact match", higher_is_better=True, share=True),
     "math_equal": Metric("equal mathematics", higher_is_better=True, share=True),
+    "pass@1": Metric("pass@1", higher_is_better=True, share=True),
     "squad_exact_match": Metric("exact match", higher_is_better=True, share=True),
     "squad_f1": Metric("F1", higher_is_better=True, share=True),
     "mc2": Metric("probability of the true answers", higher_is_better=True, share=True),
