@@ -12,7 +12,7 @@ from sftlab.errors import ModelError
 from sftlab.lm import row_layout
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.likelihood import continuation_log_likelihoods, encode_pair, encode_pairs
-from sftlab.lm.request_tree import Request
+from sftlab.lm.request_tree import Request, row_batches
 from sftlab.study.declaration import BaseRef, Precision
 from tests.lm.models import MODELS, WORDS, load
 
@@ -252,3 +252,13 @@ def test_every_layout_of_rows_gives_the_definition(base, layout, monkeypatch):
 
 def test_rows_lie_one_behind_another_on_a_processor(base):
     assert row_layout.row_layout(base) == "sequence"
+
+
+def test_texts_that_share_only_their_first_token_are_no_single_row():
+    texts = [np.arange(1, 100, dtype=np.int32) + place for place in range(50)]
+    requests = [Request(np.array([0], dtype=np.int32), text) for text in texts]
+    batches = row_batches(requests, max_tokens=1000, shares=True, padded=False)
+    rows = [row for batch in batches for row in batch.rows]
+    assert max(row.length for row in rows) <= 257
+    assert sorted(branch.request for row in rows for branch in row.branches) == list(range(50))
+    assert max(batch.num_tokens for batch in batches) <= 1000

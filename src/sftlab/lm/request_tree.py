@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int32]
 MIN_PREFIX = 16
 """Tokens below which a common beginning is not worth a pass of its own."""
+BRANCH_TOKENS = 256
+"""Tokens of continuations that one row reads at most, if its context is not half as long."""
 CACHED_COST = 4
 """Cached tokens of the prefix that are counted as one token of a row."""
 
@@ -178,7 +180,28 @@ def _rows(requests: Sequence[Request]) -> list[Row]:
         branch = Branch(number, request.continuation_ids)
         by_context.setdefault(request.context_ids.tobytes(), []).append(branch)
     # In the order of their bytes, contexts that begin alike are neighbours.
-    return [Row(np.frombuffer(key, dtype=np.int32), tuple(by_context[key])) for key in sorted(by_context)]
+    return [
+        row for key in sorted(by_context) for row in _of_context(np.frombuffer(key, dtype=np.int32), by_context[key])
+    ]
+
+
+def _of_context(context_ids: Ids, branches: Sequence[Branch]) -> Iterator[Row]:
+    """A context with all its continuations; with a part of them at a time, where they are many or long.
+
+    Attention is over all pairs of a row's tokens: texts that share nothing but a beginning-of-sequence token would be
+    one row of them all.
+    """
+    most = max(BRANCH_TOKENS, 2 * len(context_ids))
+    part: list[Branch] = []
+    tokens = 0
+    for branch in branches:
+        read = len(branch.ids) - 1
+        if part and tokens + read > most:
+            yield Row(context_ids, tuple(part))
+            part, tokens = [], 0
+        part.append(branch)
+        tokens += read
+    yield Row(context_ids, tuple(part))
 
 
 def _apart(row: Row) -> list[Row]:

@@ -82,7 +82,7 @@ def tree_attention(  # noqa: PLR0913 - the interface of transformers
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     heads, groups, num_prefix = query.shape[1], key.shape[1], tree.num_prefix
     repeats = heads // groups
-    mixed = query.new_empty(1, query.shape[2], heads, value.shape[-1])
+    mixed = value.new_empty(1, query.shape[2], heads, value.shape[-1])
     rows = zip(tree.spans, tree.biases(query, sliding_window), tree.asking(module), strict=True)
     for (start, end), whole_bias, asking in rows:
         q, bias = query[0, :, start:end], whole_bias
