@@ -101,7 +101,7 @@ def tree_attention(  # noqa: PLR0913 - the interface of transformers
         if asking is None:
             mixed[0, start:end] = row
         else:
-            mixed[0, start + asking] = row
+            mixed[0, start + asking] = row.to(mixed.dtype)
     return mixed, None
 
 
