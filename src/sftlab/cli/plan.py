@@ -138,8 +138,8 @@ def _print_cost(opened: "Opened", cost: "Cost") -> None:
     )
     if cost.validation_share is not None and cost.validation_share > 0.5:
         print_line(
-            f"validation costs more than training: {cost.validation_tokens:,} tokens of held-out examples are predicted, "
-            f"all of them after every epoch; `validation: 200` would hold out 200 examples of each dataset"
+            f"validation costs more than training: {cost.validation_tokens:,} tokens of held-out examples are "
+            f"predicted, all of them after every epoch; `validation: 200` would hold out 200 examples of each dataset"
         )
     if cost.tokens_alone > cost.train_tokens:
         print_line(
