@@ -136,7 +136,7 @@ WRONG = [
     ("d.csv", "question,answer\nq,a\n".encode("utf-16"), {}, " is UTF-16: save it as UTF-8"),
     (
         "d.json.gz",
-        gzip.compress(QA.encode() * 50)[:-12],
+        gzip.compress(QA.encode() * 50, mtime=0)[:-12],
         {},
         " is a damaged or cut off gzip file: pack or download it again",
     ),
