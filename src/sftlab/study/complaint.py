@@ -36,6 +36,8 @@ def complaint(error: ValidationError, tree: YamlTree, name: str) -> str:
     places = [_place(detail, tree.value) for detail in details]
     best = min(range(len(details)), key=lambda index: tree.line(places[index]) or 0)
     same = [detail for detail, place in zip(details, places, strict=True) if place == places[best]]
+    # A list of which no entry is right is empty too: that is no fault of its own.
+    same = [detail for detail in same if detail["type"] != "too_short"] or same
     others = len({place for place in places if place != places[best]})
     more = f" (and {others} more)" if others else ""
     return f"{where_in(places[best], tree, name)}: {_what(same, places[best], tree.value)}{more}"
