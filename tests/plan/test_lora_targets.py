@@ -56,3 +56,6 @@ def test_models_of_experts_and_of_the_hub_are_left_to_the_run(tmp_path, folder):
     (tmp_path / "config.json").write_text(json.dumps({**config, "num_local_experts": 8}))
     (tmp_path / "model.safetensors").write_bytes((folder / "Llama" / "model.safetensors").read_bytes())
     _require(tmp_path, "query")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(StudyError, match="matches 'query'"):
+        _require(tmp_path, "query")
