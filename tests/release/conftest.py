@@ -21,7 +21,7 @@ samples: 32
 validation: 4
 methods:
   full: {{learning_rate: 1.0e-2, batch_size: 2}}
-  lora: {{adapter: lora, rank: 4, alpha: 8, learning_rate: 3.0e-2, batch_size: 2}}
+  lora: {{adapter: lora, rank: 8, alpha: 16, learning_rate: 1.0e-2, batch_size: 2}}
 epochs: 3
 checkpoints: all
 measures: []

@@ -147,8 +147,8 @@ def test_command_writes_a_card_with_recipe_and_numbers(trained, tmp_path):
     assert facts["ends_with"][0] == "<|im_end|>"
     header, _, body = card.removeprefix("---\n").partition("---\n")
     assert "library_name: peft" in header
-    assert "| learning rate | 0.03 |" in body
-    assert "| rank | 4 |" in body
+    assert "| learning rate | 0.01 |" in body
+    assert "| rank | 8 |" in body
     assert "cats: `cats.jsonl`" in body
     steps = trained.store.record(chosen(trained, "talks/cats/lora").run.identity).result["steps"]
     assert f"| optimizer steps | {steps} |" in body
