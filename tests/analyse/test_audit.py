@@ -139,6 +139,14 @@ def test_values_that_a_share_cannot_have_are_excluded(value):
     assert finding.excluded["checkpoint"].to_list() == [scores[40]["checkpoint"]]
 
 
+@pytest.mark.parametrize(("metric", "value"), [("bits_per_byte", 4.6), ("bleu_diff", -12.5), ("mcc", -0.2)])
+def test_values_that_their_metric_can_have_are_kept_on_a_benchmark_of_shares(metric, value):
+    runs, scores = rows_of_study()
+    benchmark = "boolq" if metric == "bits_per_byte" else "truthfulqa"
+    scores[40] |= {"benchmark": benchmark, "metric": metric, "value": value}
+    assert found(runs, scores, "impossible_values") == []
+
+
 def test_constant_benchmark_is_found():
     runs, scores = rows_of_study()
     for row in scores:

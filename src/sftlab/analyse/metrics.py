@@ -64,6 +64,11 @@ def metric_named(name: str) -> Metric:
     return METRICS.get(name.split(":", maxsplit=1)[0], Metric("score", higher_is_better=True))
 
 
+def is_metric(name: str) -> bool:
+    """Whether the metric (without what stands behind a colon) is one of those known by name."""
+    return name.split(":", maxsplit=1)[0] in METRICS
+
+
 def main_metric(available: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """The scorer and metric in which a benchmark's answer is given, of those it has.
 

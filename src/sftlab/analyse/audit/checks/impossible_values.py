@@ -6,7 +6,7 @@ import polars as pl
 
 from sftlab.analyse.audit.finding import KEYS, AuditFinding, Tables
 from sftlab.analyse.known_benchmarks import known_benchmark
-from sftlab.analyse.metrics import metric_named
+from sftlab.analyse.metrics import is_metric, metric_named
 from sftlab.analyse.wording import counted, plain
 
 MOSTLY = 0.9
@@ -20,9 +20,7 @@ def impossible_values(tables: Tables) -> Iterator[AuditFinding]:
     scores = tables["scores"]
     known = scores.filter(pl.col("value").is_not_null())
     for (benchmark, _, metric), rows in known.group_by("benchmark", "scorer", "metric", maintain_order=True):
-        found = known_benchmark(str(benchmark))
-        low = found.low if found else 0.0
-        high = found.high if found else (1.0 if metric_named(str(metric)).share else float("inf"))
+        low, high = _range_of(str(benchmark), str(metric))
         wrong = rows.filter(~pl.col("value").is_between(low, high) | pl.col("value").is_infinite())
         if not wrong.is_empty():
             yield AuditFinding(
@@ -45,6 +43,14 @@ def impossible_values(tables: Tables) -> Iterator[AuditFinding]:
             advice="find out what became of them",
             rows=unexplained.select("checkpoint", "base", "dataset", "benchmark", "scorer", "metric", "status"),
         )
+
+
+def _range_of(benchmark: str, metric: str) -> tuple[float, float]:
+    """What the metric can be; of a metric that is not known by name, what its benchmark gives, where that is known."""
+    if is_metric(metric):
+        return metric_named(metric).range or (0.0, float("inf"))
+    known = known_benchmark(benchmark)
+    return (known.low, known.high) if known else (float("-inf"), float("inf"))
 
 
 def constant_values(tables: Tables) -> Iterator[AuditFinding]:
