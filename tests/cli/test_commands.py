@@ -144,3 +144,13 @@ def test_closed_output_is_no_traceback(tmp_path: Path) -> None:
     words = " ".join(f"'{word}'" for word in command("table", study, "scores"))
     done = subprocess.run(["sh", "-c", f"{words} | head -1"], capture_output=True, text=True, check=True)
     assert "Traceback" not in done.stderr
+
+
+def test_sql_asks_tables_of_texts_too_before_anything_is_trained(tmp_path: Path) -> None:
+    study = write_pocket_study(tmp_path)
+    query = "select dataset, benchmark, tested from contamination join (select 1) on true order by all"
+    printed = sftlab("table", study, "contamination", "--json").stdout
+    expected = sorted((row["dataset"], row["benchmark"], row["tested"]) for row in json.loads(printed))
+    answer = json.loads(sftlab("sql", study, query, "--json").stdout)
+    assert [(row["dataset"], row["benchmark"], row["tested"]) for row in answer] == expected != []
+    assert sftlab("sql", study, "select count(*) from contaminated_items").stdout.startswith("count")

@@ -1,5 +1,6 @@
 """`sftlab sql`: any question to the tables."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ def sql(
     """Answer a query (DuckDB's SQL) over the tables of a study, as csv."""
     import duckdb
 
-    from sftlab.cli.table import write_frame
+    from sftlab.cli.table import OF_TEXTS, table_of_texts, write_frame
     from sftlab.errors import StudyError
     from sftlab.plan.opening import open_results
 
@@ -24,6 +25,9 @@ def sql(
     with duckdb.connect(config={"enable_external_access": "false"}) as connection:
         for name, frame in results.tables().items():
             connection.register(name, frame.to_arrow())
+        for name in OF_TEXTS:
+            if re.search(rf"\b{name}\b", query, re.IGNORECASE):
+                connection.register(name, table_of_texts(study, store, name).to_arrow())
         try:
             answer = connection.sql(query)
             frame = None if answer is None else answer.pl()

@@ -31,7 +31,7 @@ def table(
     as_json: AsJson = False,
 ) -> None:
     """Print a table of a study; a missing cell is a row with a status and a reason."""
-    frame = (_of_texts if name in OF_TEXTS else _of_results)(study, store, name)
+    frame = (table_of_texts if name in OF_TEXTS else _of_results)(study, store, name)
     write_frame(frame, "json" if as_json else format, out)
 
 
@@ -41,7 +41,7 @@ def _of_results(study: Path, store: Path | None, name: str) -> "pl.DataFrame":
     return open_results(study, store).table(name)
 
 
-def _of_texts(study: Path, store: Path | None, name: str) -> "pl.DataFrame":
+def table_of_texts(study: Path, store: Path | None, name: str) -> "pl.DataFrame":
     """Tables that are made of the data and benchmarks themselves, before anything is trained too."""
     from sftlab.plan.contamination import contamination_tables
     from sftlab.plan.opening import open_study
