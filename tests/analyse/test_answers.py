@@ -252,7 +252,7 @@ def test_lines_answer_which_data_first(planted_analysis):
     lines = answer_lines(planted_analysis)
     assert lines[0] == "Which data for which benchmark?"
     assert lines[1].startswith("  Which data, for the bases tried: surely best")
-    assert len([line for line in lines if not line.startswith("  ")]) == 6
+    assert len([line for line in lines if not line.startswith("  ")]) == 7
 
 
 def test_cells_without_gain_are_told_apart_by_status(tmp_path):

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 
 import polars as pl
 
 from sftlab.analyse.audit.finding import AuditFinding
 from sftlab.analyse.effects import SECTIONS, Finding, Section
+from sftlab.analyse.model_map import ModelMap, Tsne, tsne
 
 TEXT, REAL, COUNT, TRUTH = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()
 Schema = Mapping[str, pl.DataType]
@@ -50,6 +52,15 @@ SCHEMAS: Mapping[str, Schema] = {
         "difference": REAL,
         **INTERVAL,
         **TEST,
+        "smallest_effect": REAL,
+    },
+    "power": {
+        **METRIC,
+        "question": TEXT,
+        "population": TEXT,
+        "smallest_effect": REAL,
+        "questions": COUNT,
+        "n": COUNT,
     },
     "properties": {
         **METRIC,
@@ -165,6 +176,48 @@ SCHEMAS: Mapping[str, Schema] = {
     },
     "loadings": {"component": COUNT, "benchmark": TEXT, "loading": REAL},
     "variance_shares": {"source": TEXT, "share": REAL, **INTERVAL, "variance": REAL},
+    "map_points": {
+        "source": TEXT,
+        "view": TEXT,
+        "checkpoint": TEXT,
+        "run": TEXT,
+        "base": TEXT,
+        "family": TEXT,
+        "dataset": TEXT,
+        "method": TEXT,
+        "samples": COUNT,
+        "schedule": TEXT,
+        "seed": COUNT,
+        "epoch": COUNT,
+        "last": TRUTH,
+        "x": REAL,
+        "y": REAL,
+    },
+    "map_components": {"source": TEXT, "view": TEXT, "component": COUNT, "share": REAL, "cumulative": REAL},
+    "map_groups": {
+        "source": TEXT,
+        "view": TEXT,
+        "factor": TEXT,
+        "share": REAL,
+        "null_share": REAL,
+        "null_high": REAL,
+        "p": REAL,
+        "p_adjusted": REAL,
+        "levels": COUNT,
+        "cells": COUNT,
+    },
+    "map_movement": {
+        "source": TEXT,
+        "method": TEXT,
+        "epochs": COUNT,
+        "epoch": COUNT,
+        "distance": REAL,
+        **INTERVAL,
+        "cells": COUNT,
+        "share": REAL,
+        "share_low": REAL,
+        "share_high": REAL,
+    },
     "consistency": {
         **METRIC,
         "dataset": TEXT,
@@ -180,6 +233,21 @@ SCHEMAS: Mapping[str, Schema] = {
         "hurt": COUNT,
         "holds": TEXT,
     },
+}
+
+
+TSNE: Schema = {
+    "source": TEXT,
+    "view": TEXT,
+    "checkpoint": TEXT,
+    "run": TEXT,
+    "base": TEXT,
+    "epoch": COUNT,
+    "x": REAL,
+    "y": REAL,
+    "perplexity": REAL,
+    "neighbours_kept": REAL,
+    "stability": REAL,
 }
 
 
@@ -200,6 +268,9 @@ class Analysis:
       `fewest_items` is how many the base with the fewest has). Over the recipes that all datasets were tried with;
       `rank` is null where there is none.
     - comparisons: every pair of datasets, the better one first: how much more it helped where both were tried alike.
+      `smallest_effect`, here and elsewhere, is what a design with this uncertainty would have found in 4 of 5 studies
+      after correction, were it the only effect.
+    - power: that for every kind of question, of several the median; `questions` are asked together, `n` as there.
     - properties: correlation of a data property with gain over family x dataset cells; `scope` is `within` (centred by
       family) or `across`; `kind` is pearson or spearman; `n` is the number of clusters the interval counts.
     - property_points: the base x dataset cells behind them.
@@ -210,9 +281,8 @@ class Analysis:
       (embedding, head, norm outside layers, and `all` of the model) have a null depth. `near_peak`: cannot be told
       from the largest.
     - layer_correlations: correlation of that change with gain over family x dataset cells, centred by family.
-    - training: level minus other of a factor (of `FACTORS`, such as method or samples), all else equal;
-      `smallest_effect` is what the design would have found in 4 of 5 studies. Here and in `layer_change`, mixtures of
-      datasets that were tried alone do not count: they are no datasets of their own.
+    - training: level minus other of a factor (of `FACTORS`, such as method or samples), all else equal. Here and in
+      `layer_change`, mixtures of datasets that were tried alone do not count: they are no datasets of their own.
     - training_points: the base x dataset cells behind them.
     - seed_noise: standard deviation of gain between seeds of the same cell, with its degrees of freedom.
     - agreement: correlations between the levels of a factor (base, dataset, benchmark) over the other two; `raw`, and
@@ -222,6 +292,13 @@ class Analysis:
     - variance_shares: what gains depend on, of a complete array of main-metric gains.
     - audit: what is wrong with the numbers; scores that it excludes are in no answer.
     - consistency: for every dataset and benchmark, whether the gain holds over families (`holds`).
+    - map_points: every model as a point, of `log-likelihoods` of fixed texts or of `scores` (`source`): first two
+      principal components of the `models` or of their `changes` from the base (`view`); `map_components` their shares
+      of the variance; `map_tsne` lays the same models out by t-SNE.
+    - map_groups: share of a map's variance that lies between bases, datasets or methods, beside its mean and 97.5 %
+      quantile with labels permuted (`null_share`, `null_high`); of cell means after training.
+    - map_movement: distance from the base after each epoch (root mean square: nats a text, or standard deviations of
+      changes in scores), and as a `share` of that at the end.
     """
 
     study: str
@@ -245,7 +322,13 @@ class Analysis:
     consistency: pl.DataFrame
     partial_correlations: pl.DataFrame = field(default_factory=lambda: framed("partial_correlations", []))
     strongest_property: pl.DataFrame = field(default_factory=lambda: framed("strongest_property", []))
+    power: pl.DataFrame = field(default_factory=lambda: framed("power", []))
+    map_points: pl.DataFrame = field(default_factory=lambda: framed("map_points", []))
+    map_components: pl.DataFrame = field(default_factory=lambda: framed("map_components", []))
+    map_groups: pl.DataFrame = field(default_factory=lambda: framed("map_groups", []))
+    map_movement: pl.DataFrame = field(default_factory=lambda: framed("map_movement", []))
     audit: tuple[AuditFinding, ...] = ()
+    maps: tuple[ModelMap, ...] = ()
 
     def __post_init__(self) -> None:
         for name, schema in SCHEMAS.items():
@@ -264,6 +347,35 @@ class Analysis:
             and (subject is None or finding.subject == subject)
         )
 
+    @cached_property
+    def tsne(self) -> tuple[Tsne | None, ...]:
+        """A t-SNE layout of each of `maps`, made when it is asked for; None of too few or too many models."""
+        return tuple(tsne(one) for one in self.maps)
+
+    @cached_property
+    def map_tsne(self) -> pl.DataFrame:
+        """The layouts as a frame: source, view, checkpoint, run, base, epoch, x, y, and how far to trust each."""
+        rows = [
+            {
+                "source": one.source,
+                "view": one.view,
+                **point,
+                "x": float(at[0]),
+                "y": float(at[1]),
+                "perplexity": layout.perplexity,
+                "neighbours_kept": layout.neighbours_kept,
+                "stability": layout.stability,
+            }
+            for one, layout in zip(self.maps, self.tsne, strict=True)
+            if layout is not None
+            for point, at in zip(
+                layout.models.select("checkpoint", "run", "base", "epoch").iter_rows(named=True),
+                layout.place,
+                strict=True,
+            )
+        ]
+        return pl.DataFrame(rows, schema=dict(TSNE))
+
     def to_json(self) -> dict[str, object]:
         """Plain values: sentences by section, findings with their effects, and every frame as a list of rows."""
         frames = {one.name: getattr(self, one.name) for one in fields(self) if one.name in SCHEMAS}
@@ -273,6 +385,7 @@ class Analysis:
             "findings": [asdict(finding) for finding in self.findings],
             "audit": [finding.to_json() for finding in self.audit],
             **{name: frame.to_dicts() for name, frame in frames.items()},
+            "map_tsne": self.map_tsne.to_dicts(),
         }
 
 

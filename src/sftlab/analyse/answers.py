@@ -18,7 +18,9 @@ from sftlab.analyse.findings import (
 )
 from sftlab.analyse.gain_sets import Influence, MetricKey, gain_sets, item_influences, last_epochs
 from sftlab.analyse.layers import layer_change_frame, layer_correlations_frame, profiles
+from sftlab.analyse.maps import maps
 from sftlab.analyse.partial import partial_correlations_frame, strongest_property_frame, strongest_sentences
+from sftlab.analyse.power import power_findings, power_frame
 from sftlab.analyse.properties import Sources, properties_frame, property_points, sources_of
 from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame, ranking_frame
 from sftlab.analyse.synergy import synergy
@@ -29,7 +31,7 @@ from sftlab.analyse.wording import counted
 from sftlab.store import Store
 from sftlab.study.cells import Cells
 
-NEEDED = ("runs", "scores", "data", "layers")
+NEEDED = ("runs", "scores", "data", "layers", "logliks")
 
 
 def analysis(cells: Cells, store: Store, tables: Mapping[str, pl.DataFrame] | None = None) -> Analysis:
@@ -46,7 +48,7 @@ def analysis_of_tables(
     *,
     sources: Sources | None = None,
 ) -> Analysis:
-    """The answers from the tables `runs`, `scores`, `data` and `layers`.
+    """The answers from the tables `runs`, `scores`, `data`, `layers` and, where it was measured, `logliks`.
 
     Without `influences` (results whose items are not known) intervals leave the choice of items out, and there are none
     for a single base. Without `sources` no dataset counts as a mixture of others. Scores that the audit excludes are
@@ -68,6 +70,8 @@ def analysis_of_tables(
     training, training_points = training_frames(sets, sources or {})
     noise = seed_noise_frame(sets)
     shared = synergy(sets, sources or {})
+    mapped = maps({**tables, "scores": scores}, sources or {})
+    power = power_frame(comparisons, training, properties, correlations)
     units = ("base family", "base families") if tables["runs"]["family"].n_unique() > 1 else ("base", "bases")
     findings = (
         *_state({**tables, "scores": scores}),
@@ -80,6 +84,8 @@ def analysis_of_tables(
         *(Finding("properties", text, name) for name, text in strongest_sentences(strongest).items()),
         *layer_findings(change, correlations, units),
         *training_findings(training, noise, units),
+        *power_findings(power),
+        *mapped.findings,
     )
     return Analysis(
         study=study,
@@ -97,7 +103,10 @@ def analysis_of_tables(
         training=training,
         training_points=training_points,
         seed_noise=noise,
+        power=power,
         **shared.frames,
+        **mapped.frames,
+        maps=mapped.maps,
         audit=found,
     )
 

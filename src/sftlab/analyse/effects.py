@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Section = Literal["data", "gains", "synergy", "properties", "layers", "training"]
-SECTIONS: tuple[Section, ...] = ("data", "gains", "synergy", "properties", "layers", "training")
+Section = Literal["data", "gains", "synergy", "properties", "layers", "training", "map"]
+SECTIONS: tuple[Section, ...] = ("data", "gains", "synergy", "properties", "layers", "training", "map")
 
 
 @dataclass(frozen=True)

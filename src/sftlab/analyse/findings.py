@@ -261,4 +261,5 @@ def headings() -> dict[Section, str]:
         "properties": "Which property of the data goes with the gain?",
         "layers": "Which layers moved, and where does that go with the gain?",
         "training": "What did the training choices cost?",
+        "map": "Which models are alike, and where did training move them?",
     }

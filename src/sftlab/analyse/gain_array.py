@@ -75,7 +75,8 @@ def gain_array(sets: Sequence[GainSet], sources: Sources | None = None) -> GainA
         for d, dataset in enumerate(datasets):
             for k, benchmark in enumerate(benchmarks):
                 value[b, d, k] = cells.get((base, dataset, benchmark), (np.nan, np.nan))
-    kept = _complete(~np.isnan(value[..., 0]))
+    first, second, third = complete_places(~np.isnan(value[..., 0]))
+    kept = (first, second, third)
     spread_K = np.array([_spread(value[np.ix_(kept[0], kept[1], [k])][..., 0]) for k in kept[2]])
     kept = (kept[0], kept[1], [k for k, spread in zip(kept[2], spread_K, strict=True) if spread > 0])
     if min(map(len, kept)) == 0:
@@ -115,13 +116,14 @@ def _spread(gain: Reals) -> float:
     return float(gain.std()) if gain.size and np.ptp(gain) > 0 else 0.0
 
 
-def _complete(known_BDK: NDArray[np.bool_]) -> tuple[list[int], list[int], list[int]]:
-    """Places along each axis between which no cell is missing."""
-    kept = [list(range(size)) for size in known_BDK.shape]
+def complete_places(known: NDArray[np.bool_]) -> list[list[int]]:
+    """Places along each axis between which no cell is missing: the one with the largest missing share goes first."""
+    kept = [list(range(size)) for size in known.shape]
     while True:
-        inside = known_BDK[np.ix_(*kept)]
+        inside = known[np.ix_(*kept)]
         if inside.size == 0 or inside.all():
-            return kept[0], kept[1], kept[2]
-        shares = [1 - inside.mean(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
-        worst = max(range(3), key=lambda axis: float(shares[axis].max()))
+            return kept
+        axes = range(known.ndim)
+        shares = [1 - inside.mean(axis=tuple(other for other in axes if other != axis)) for axis in axes]
+        worst = max(axes, key=lambda axis: float(shares[axis].max()))
         del kept[worst][int(shares[worst].argmax())]
