@@ -1,6 +1,7 @@
 """The gains of all runs on one benchmark in one metric, and the two ways of generalising from them.
 
-Axes: R runs, I items, U units. A unit is a family of bases (a base, where all are of one family).
+Axes: R runs, I items (clusters of them, where they share a passage), U units. A unit is a family of bases (a base,
+where all are of one family).
 """
 
 import math
@@ -25,6 +26,8 @@ MetricKey = tuple[str, str, str]
 @dataclass(frozen=True)
 class Influence:
     """How much each item pulls on each run's gain: the linearised influence, NaN for items that a run does not have.
+
+    Items that share a passage pull together: I counts their clusters, and items that stand alone.
 
     The sampling variance of any weighted sum of gains is the sum over items of the squared weighted sum of influences:
     one matrix serves single models, means over seeds, and differences of datasets, all paired by item.
@@ -60,7 +63,7 @@ class InfluenceRows:
     """Sparse rows of one influence matrix, before all items are known."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, str | None], int] = {}
+        self._places: dict[tuple[str | None, ...], int] = {}
         self._rows: list[tuple[str, Labels, NDArray[np.float32]]] = []
         self._binary = True
 
@@ -68,10 +71,12 @@ class InfluenceRows:
         """The items of one run's gain (rows of `paired_rows` in one scorer and metric)."""
         numerator_N, weight_N = rows["numerator"].to_numpy(), rows["weight"].to_numpy()
         self._binary &= right_or_wrong(rows["tuned"].to_numpy()) and right_or_wrong(rows["base"].to_numpy())
-        items = zip(rows["item"], rows["stratum"], strict=True)
-        place_N = np.array([self._places.setdefault(item, len(self._places)) for item in items], dtype=np.int64)
+        items = zip(rows["cluster"], rows["item"], rows["stratum"], strict=True)
+        names = [item if item[0] is None else item[:1] for item in items]
+        place_N = np.array([self._places.setdefault(name, len(self._places)) for name in names], dtype=np.int64)
         influence_N = (numerator_N - numerator_N.sum() / weight_N.sum() * weight_N) / weight_N.sum()
-        self._rows.append((run, place_N, influence_N.astype(np.float32)))
+        place_I, own_N = np.unique(place_N, return_inverse=True)
+        self._rows.append((run, place_I, np.bincount(own_N, weights=influence_N).astype(np.float32)))
 
     def influence(self) -> Influence:
         """The matrix of all runs, NaN where a run does not have an item."""

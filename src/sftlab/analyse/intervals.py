@@ -113,14 +113,20 @@ def proportion(successes: int, n: int) -> Estimate:
     """
     assert 0 <= successes <= n
     assert n > 0
-    share, z = successes / n, NORMAL_QUANTILE
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    share = successes / n
+    low, high = wilson_ends(share, n, NORMAL_QUANTILE)
     if n < 2:
         return Estimate(share, None, low, high, n)
     part = VariancePart(share * (1 - share) / (n - 1), n - 1)
     return Estimate(share, math.sqrt(part.variance), low, high, n, (part,))
+
+
+def wilson_ends(share: float, n: float, quantile: float) -> tuple[float, float]:
+    """Ends of Wilson's interval of a share of n items, which need be no whole number where items hang together."""
+    square = quantile * quantile / n
+    centre = (share + square / 2) / (1 + square)
+    half = quantile / (1 + square) * math.sqrt(share * (1 - share) / n + square / (4 * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def paired_proportion(gained: int, lost: int, n: int) -> Estimate:
@@ -132,13 +138,18 @@ def paired_proportion(gained: int, lost: int, n: int) -> Estimate:
     assert n > 0
     assert min(gained, lost) >= 0
     difference = (gained - lost) / n
-    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = NORMAL_QUANTILE * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
-    low, high = max(-1.0, up - down - half), min(1.0, up - down + half)
+    low, high = bonett_price_ends((gained, lost), n, NORMAL_QUANTILE)
     if n < 2:
         return Estimate(difference, None, low, high, n)
     part = VariancePart(max(0.0, ((gained + lost) / n - difference**2) / (n - 1)), n - 1)
     return Estimate(difference, math.sqrt(part.variance), low, high, n, (part,))
+
+
+def bonett_price_ends(changed: tuple[float, float], n: float, quantile: float) -> tuple[float, float]:
+    """Ends of the interval of `paired_proportion` of n pairs, of which so many were gained and lost."""
+    up, down = ((count + 1) / (n + 2) for count in changed)
+    half = quantile * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    return max(-1.0, up - down - half), min(1.0, up - down + half)
 
 
 def ratio(numerator_N: Reals, denominator_N: Reals) -> Estimate:

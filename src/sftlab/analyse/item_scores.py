@@ -13,7 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sftlab.analyse import intervals
-from sftlab.analyse.intervals import Estimate
+from sftlab.analyse.clustered import clustered_paired_proportion, clustered_proportion, clustered_ratio
+from sftlab.analyse.intervals import Estimate, Labels, Reals
 from sftlab.analyse.metrics import METRICS, metric_named
 from sftlab.store import Store
 from sftlab.study.cells import Cells, ScoreCell
@@ -30,6 +31,7 @@ READ = {
     "parsed": pl.Boolean(),
     "status": pl.String(),
     "reason": pl.String(),
+    "cluster": pl.String(),
 }
 POOLED = [name for name, metric in METRICS.items() if metric.pooled]
 LOWER_IS_BETTER = [name for name, metric in METRICS.items() if not metric.higher_is_better]
@@ -59,7 +61,7 @@ def score_groups(cells: Cells) -> list[ScoreGroup]:
 
 
 def item_rows(cells: Sequence[ScoreCell], store: Store) -> pl.DataFrame:
-    """Item rows of these cells: key, `cell` (place in `cells`), numerator, weight, parsed, status, reason.
+    """Item rows of these cells: key, `cell` (place in `cells`), numerator, weight, parsed, status, reason, cluster.
 
     Numerator and weight are null for items that are unfit or have no value.
     """
@@ -87,6 +89,7 @@ def weighed(items: pl.DataFrame) -> pl.DataFrame:
         "parsed",
         "status",
         "reason",
+        "cluster",
         numerator=pl.when(usable).then(numerator),
         weight=pl.when(usable).then(weight),
     )
@@ -106,6 +109,7 @@ def paired_rows(tuned: pl.DataFrame, base: pl.DataFrame) -> pl.DataFrame:
         "cell",
         *ITEM_KEY,
         "weight",
+        "cluster",
         numerator=sign * (pl.col("numerator") - pl.col("base_numerator")),
         tuned=pl.col("numerator"),
         base=pl.col("base_numerator"),
@@ -121,16 +125,21 @@ def batches(cells: Sequence[ScoreCell]) -> Iterator[tuple[ScoreCell, ...]]:
 def score_estimate(rows: pl.DataFrame, metric: str) -> Estimate | None:
     """Value of one checkpoint on the items that fit, or None where none does.
 
-    Pooled ratio for bits per byte, Wilson for items that are right or wrong, Student's t on the mean for graded ones.
+    Pooled ratio for bits per byte, Wilson for items that are right or wrong, Student's t on the mean for graded ones;
+    over clusters where items share any.
     """
     numerator_N, weight_N = rows["numerator"].to_numpy(), rows["weight"].to_numpy()
     if len(numerator_N) == 0:
         return None
+    cluster_N = shared_clusters(rows)
     if metric_named(metric).pooled:
-        return intervals.not_negative(intervals.ratio(numerator_N, weight_N))
+        return intervals.not_negative(_pooled(numerator_N, weight_N, cluster_N))
     if right_or_wrong(numerator_N):
+        if cluster_N is not None:
+            return clustered_proportion(numerator_N, cluster_N)
         return intervals.proportion(int(numerator_N.sum()), len(numerator_N))
-    found, bounds = intervals.mean(numerator_N), metric_named(metric).range
+    bounds = metric_named(metric).range
+    found = intervals.mean(numerator_N) if cluster_N is None else clustered_ratio(numerator_N, weight_N, cluster_N)
     return found if bounds is None else intervals.within(found, bounds)
 
 
@@ -139,11 +148,36 @@ def gain_estimate(rows: pl.DataFrame, metric: str) -> Estimate | None:
     numerator_N, weight_N = rows["numerator"].to_numpy(), rows["weight"].to_numpy()
     if len(numerator_N) == 0:
         return None
+    cluster_N = shared_clusters(rows)
     if metric_named(metric).pooled:
-        return intervals.ratio(numerator_N, weight_N)
-    if right_or_wrong(rows["tuned"].to_numpy()) and right_or_wrong(rows["base"].to_numpy()):
+        return _pooled(numerator_N, weight_N, cluster_N)
+    binary = right_or_wrong(rows["tuned"].to_numpy()) and right_or_wrong(rows["base"].to_numpy())
+    if cluster_N is not None:
+        if binary:
+            return clustered_paired_proportion(numerator_N, cluster_N)
+        return clustered_ratio(numerator_N, weight_N, cluster_N)
+    if binary:
         return intervals.paired_proportion(int((numerator_N > 0).sum()), int((numerator_N < 0).sum()), len(numerator_N))
     return intervals.mean(numerator_N)
+
+
+def shared_clusters(rows: pl.DataFrame) -> Labels | None:
+    """Which items hang together, an item without a cluster being one of its own; None where all stand alone.
+
+    `rows` are items of one checkpoint, scorer and metric.
+    """
+    named = rows["cluster"]
+    if named.drop_nulls().n_unique() == named.len() - named.null_count():
+        return None
+    own = pl.int_range(pl.len(), dtype=pl.Int64())
+    label = pl.when(pl.col("cluster").is_null()).then(-1 - own).otherwise(pl.col("cluster").rank("dense"))
+    return rows.select(label.cast(pl.Int64())).to_series().to_numpy()
+
+
+def _pooled(numerator_N: Reals, weight_N: Reals, cluster_N: Labels | None) -> Estimate:
+    if cluster_N is None:
+        return intervals.ratio(numerator_N, weight_N)
+    return clustered_ratio(numerator_N, weight_N, cluster_N)
 
 
 def right_or_wrong(score_N: NDArray[np.float64]) -> bool:

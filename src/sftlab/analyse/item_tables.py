@@ -6,6 +6,7 @@ import polars as pl
 
 from sftlab.analyse.gain_sets import Influence, InfluenceRows, MetricKey, last_epochs
 from sftlab.analyse.item_scores import READ, paired_rows, weighed
+from sftlab.analyse.schemas import conformed
 
 PARTS = ["benchmark", "scorer", "metric"]
 
@@ -39,4 +40,4 @@ def influences_of_items(scores: pl.DataFrame, items: pl.DataFrame) -> Mapping[Me
 
 def _weighed(items: pl.DataFrame) -> pl.DataFrame:
     known = items.with_columns(status=pl.col("status").fill_null("done"))
-    return weighed(known.select(*READ, pl.lit(0, dtype=pl.Int32()).alias("cell")))
+    return weighed(conformed(known, READ).with_columns(cell=pl.lit(0, dtype=pl.Int32())))

@@ -98,6 +98,7 @@ SCORES: Schema = {
     "unjudged": COUNT,
     "engine": TEXT,
     "noise": REAL,
+    "clusters": COUNT,
 }
 ITEMS: Schema = {
     "checkpoint": TEXT,
@@ -114,6 +115,7 @@ ITEMS: Schema = {
     "status": TEXT,
     "reason": TEXT,
     "verdict": TEXT,
+    "cluster": TEXT,
 }
 LOSSES: Schema = {
     "run": TEXT,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 
 from sftlab.analyse.cell_status import CellStatus, model_status
@@ -16,6 +17,7 @@ from sftlab.analyse.item_scores import (
     paired_rows,
     score_estimate,
     score_groups,
+    shared_clusters,
 )
 from sftlab.analyse.metrics import main_metric, metric_named
 from sftlab.analyse.run_tables import recipe_columns
@@ -47,8 +49,9 @@ def scores_table(cells: Cells, store: Store) -> pl.DataFrame:
 
     `value` is a micro average: every item (every byte, where bits are pooled) weighs the same, whatever its stratum;
     `strata` says how many there are. `n` counts items that fit, `unfit` those that do not, `unjudged` those without a
-    judge's verdict, `gain_n` those that both checkpoint and base have. A cell that is not done has a row for each
-    scorer and metric that the benchmark is known to have elsewhere in the study.
+    judge's verdict, `gain_n` those that both checkpoint and base have. Where items share a passage, `clusters` counts
+    the independent ones, and intervals are over those. A cell that is not done has a row for each scorer and metric
+    that the benchmark is known to have elsewhere in the study.
     """
     return _ScoreRows(cells, store).table()
 
@@ -89,8 +92,7 @@ class _ScoreRows:
             tuned = item_rows(cells, self._store)
             paired = dict(_parts(paired_rows(tuned, base)))
             for part, rows in _parts(tuned):
-                gain = gain_estimate(paired[part], str(part[2])) if part in paired else None
-                columns = {**_value_columns(part, rows), **_gain_columns(gain)}
+                columns = {**_value_columns(part, rows), **_gain_columns(part, paired.get(part))}
                 found.setdefault(_key(cells[_place(part)]), []).append(columns)
 
     def _finished(self, cell: ScoreCell, rows: list[Row], parts: list[Part]) -> list[Row]:
@@ -139,6 +141,7 @@ def _value_columns(part: Part, rows: pl.DataFrame) -> Row:
     fits = rows.drop_nulls("numerator")
     estimate = score_estimate(fits, str(part[2]))
     unread = fits["parsed"].drop_nulls()
+    clusters = shared_clusters(fits)
     unjudged = int((rows["status"] == "failed").sum())
     return {
         "scorer": part[1],
@@ -147,14 +150,17 @@ def _value_columns(part: Part, rows: pl.DataFrame) -> Row:
         "unfit": rows.height - fits.height - unjudged,
         "unjudged": unjudged if part[1] == "judge" else None,
         "unparsed": int((~unread).sum()) if unread.len() else None,
+        "clusters": None if clusters is None else len(np.unique(clusters)),
         "strata": rows["stratum"].drop_nulls().n_unique() or None,
         **_ends(estimate, "value", ""),
         "reason": rows["reason"].drop_nulls().first() if estimate is None else None,
     }
 
 
-def _gain_columns(estimate: Estimate | None) -> Row:
-    return {**_ends(estimate, "gain", "gain_"), "gain_n": estimate.n if estimate else None}
+def _gain_columns(part: Part, pairs: pl.DataFrame | None) -> Row:
+    if pairs is None:
+        return {}
+    return {**_ends(gain_estimate(pairs, str(part[2])), "gain", "gain_"), "gain_n": pairs.height}
 
 
 def _ends(estimate: Estimate | None, value: str, prefix: str) -> Row:

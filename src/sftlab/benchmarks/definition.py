@@ -130,6 +130,7 @@ class TaskDefinition(_Fields):
     gen_prefix: str | None = None
     judge: JudgeName | None = None
     follow_ups: str | None = None
+    cluster_by: str | None = None
 
     @property
     def eval_split(self) -> str:

@@ -1,10 +1,11 @@
 """Gold answers of any prompt/answer file as a benchmark: how many bits a byte of the right answer costs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sftlab.benchmarks.answers import short_answer_reader
+from sftlab.benchmarks.clusters import clusters
 from sftlab.benchmarks.item import Benchmark, Item, Scorer
 from sftlab.benchmarks.rows import Layout, Row, file_format, read_rows
 from sftlab.errors import BenchmarkError
@@ -64,6 +65,7 @@ class GoldAnswers:
         question, answer = _columns(self.ref, tuple(rows[0]))
         items: list[Item] = []
         skipped = 0
+        cluster_of = clusters(rows)
         for index, row in enumerate(rows):
             if self.limit is not None and len(items) == self.limit:
                 break
@@ -71,7 +73,7 @@ class GoldAnswers:
             if item is None:
                 skipped += 1
             else:
-                items.append(item)
+                items.append(replace(item, cluster=cluster_of[index]))
         if not items:
             raise BenchmarkError(
                 f"none of the {skipped} rows of {self.path} has both a question and an answer ({answer!r})"

@@ -38,7 +38,7 @@ class TaskGroup:
         counts = dealt({task: len(part.items) for task, part in parts.items()}, self.limit)
         turns = max(counts.values(), default=0)
         items = [
-            replace(part.items[turn], item=f"{task}/{part.items[turn].item}", stratum=task)
+            _of_task(part.items[turn], task)
             for turn in range(turns)
             for task, part in parts.items()
             if turn < counts[task]
@@ -81,6 +81,11 @@ class TaskGroup:
 def _manner(part: Benchmark) -> tuple[object, ...]:
     names = part.choice_metrics.names if part.choice_metrics else None
     return part.scorers, part.stops, part.max_new_tokens, part.delimiter, part.metric, names, part.read is None
+
+
+def _of_task(item: Item, task: str) -> Item:
+    cluster = None if item.cluster is None else f"{task}/{item.cluster}"
+    return replace(item, item=f"{task}/{item.item}", stratum=task, cluster=cluster)
 
 
 def _own(parts: Mapping[str, Benchmark], item: Item) -> tuple[Benchmark, Item]:

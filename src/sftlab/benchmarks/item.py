@@ -13,7 +13,8 @@ class Item:
 
     `context` is the full plain prompt, with the description and the shots but without any chat template; a continuation
     (`choices[k]`, or `gold` where there are no choices) already starts with the delimiter that follows the context.
-    `follow_ups` are later turns of the user in a dialogue that `context` opens.
+    `follow_ups` are later turns of the user in a dialogue that `context` opens. Items of one `cluster` share a passage
+    and are no independent draws; None stands alone.
     """
 
     item: str
@@ -23,6 +24,7 @@ class Item:
     gold_choice: int | None = None
     stratum: str | None = None
     follow_ups: tuple[str, ...] = ()
+    cluster: str | None = None
 
 
 EXACT_MATCH = "exact_match"

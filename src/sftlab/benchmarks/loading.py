@@ -36,7 +36,7 @@ __all__ = [
     "shipped_benchmarks",
 ]
 
-DEFINITION_VERSION = 1
+DEFINITION_VERSION = 2
 MAX_NEW_TOKENS = 256
 MAX_NEW_TOKENS_OF_A_CHOICE = 32
 SCORERS: dict[OutputType, tuple[Scorer, ...]] = {

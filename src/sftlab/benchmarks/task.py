@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sftlab.benchmarks.answers import Metrics, Reader, choice_reader, task_reader
+from sftlab.benchmarks.clusters import clusters
 from sftlab.benchmarks.code import TaskCode
 from sftlab.benchmarks.definition import TaskDefinition
 from sftlab.benchmarks.item import EXACT_MATCH, Benchmark, ChoiceMetrics, Item, Scorer
@@ -20,7 +21,7 @@ from sftlab.errors import BenchmarkError
 
 SET_APART = 100
 
-OWN_FIELDS = ("process_results", "judge", "follow_ups")
+OWN_FIELDS = ("process_results", "judge", "follow_ups", "cluster_by")
 """Fields that bear on what a task is only where they are given."""
 
 
@@ -186,6 +187,7 @@ class Task:
             return
         writer = TaskWriter(self.definition, rows.asked[0].keys(), self.code)
         shots = Shots(writer, rows.pool, self.asked.shots)
+        cluster_of = clusters(rows.asked, self.definition.cluster_by)
         for index, row in enumerate(rows.asked[:count]):
             try:
                 context = writer.description(row) + shots.before(row) + writer.question.asked(row)
@@ -202,8 +204,14 @@ class Task:
                 gold_choice=gold_choice,
                 stratum=stratum,
                 follow_ups=writer.follow_ups(row),
+                cluster=self._within(stratum, cluster_of[index]),
             )
             yield item, row
+
+    def _within(self, stratum: str | None, cluster: str | None) -> str | None:
+        """Names that a column gives are those of one stratum; digests of texts are the same in all."""
+        own = cluster is not None and stratum is not None and self.definition.cluster_by is not None
+        return f"{stratum}/{cluster}" if own else cluster
 
     def _gold(self, writer: TaskWriter, row: Row, choices: tuple[str, ...]) -> tuple[tuple[str, ...], int | None]:
         """The right answers, and which choice is right where choices are compared."""

@@ -24,6 +24,7 @@ SCHEMA = {
     "status": pl.String(),
     "reason": pl.String(),
     "verdict": pl.String(),
+    "cluster": pl.String(),
 }
 Row = dict[str, Any]
 
@@ -90,5 +91,5 @@ def item_frame(rows: Sequence[Row]) -> pl.DataFrame:
 
 def item_row(item: Item, scorer: Scorer, metric: str, *, status: str = "done", **values: object) -> Row:
     """A row with these values and nothing else."""
-    names = {"item": item.item, "stratum": item.stratum, "scorer": scorer, "metric": metric, "status": status}
-    return {**dict.fromkeys(SCHEMA), **names, **values}
+    of_item = {"item": item.item, "stratum": item.stratum, "cluster": item.cluster}
+    return {**dict.fromkeys(SCHEMA), **of_item, "scorer": scorer, "metric": metric, "status": status, **values}

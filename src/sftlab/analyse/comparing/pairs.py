@@ -8,9 +8,9 @@ from scipy import stats
 
 from sftlab.analyse.comparing.models import Model
 from sftlab.analyse.intervals import Estimate, VariancePart, combined
-from sftlab.analyse.item_scores import READ, gain_estimate, paired_rows, right_or_wrong, weighed
+from sftlab.analyse.item_scores import READ, gain_estimate, paired_rows, right_or_wrong, shared_clusters, weighed
 from sftlab.analyse.metrics import metric_named
-from sftlab.analyse.schemas import COUNT, REAL, TEXT, TRUTH, Schema, from_rows
+from sftlab.analyse.schemas import COUNT, REAL, TEXT, TRUTH, Schema, conformed, from_rows
 from sftlab.analyse.verdicts import Row, adjust
 
 METRIC = ["benchmark", "scorer", "metric"]
@@ -51,6 +51,7 @@ class _Difference:
     paired_by: str
     won: int | None = None
     lost: int | None = None
+    items: int | None = None
 
 
 def paired_scores(scores: pl.DataFrame, items: pl.DataFrame, a: Model, b: Model) -> pl.DataFrame:
@@ -58,7 +59,8 @@ def paired_scores(scores: pl.DataFrame, items: pl.DataFrame, a: Model, b: Model)
 
     `scores` and `items` are the tables of those names. Where both models' items are known, the difference is that of
     the `n` items both have (`paired_by` items): Bonett & Price's interval and the exact test of McNemar (1947) where
-    items are right or wrong, the pooled ratio or Student's t of the pairs elsewhere; `won` and `lost` count the items
+    items are right or wrong, the pooled ratio or Student's t of the pairs elsewhere, over clusters where items share a
+    passage (McNemar's p-value is then at least that of the clusters); `won` and `lost` count the items
     on which A is better and worse. Else it is that of the two scores as if they were independent (`scores`), wider than
     pairs would be, or without an interval (`none`). It speaks of these very models on items like these, not of
     their recipes: that takes seeds and bases. p-values are adjusted (Benjamini & Hochberg) over benchmarks, for main
@@ -103,7 +105,7 @@ def _columns(row_a: Row | None, row_b: Row | None, by_item: _Difference | None) 
         "se": estimate.se,
         "ci_low": estimate.ci_low,
         "ci_high": estimate.ci_high,
-        "n": estimate.n,
+        "n": estimate.n if found.items is None else found.items,
         "paired_by": found.paired_by,
         "won": found.won,
         "lost": found.lost,
@@ -140,7 +142,7 @@ def item_pairs(items: pl.DataFrame, a: Model, b: Model) -> Iterator[tuple[tuple[
 
 
 def _weighed(items: pl.DataFrame) -> pl.DataFrame:
-    return weighed(items.select(*READ, pl.lit(0, dtype=pl.Int32()).alias("cell")))
+    return weighed(conformed(items, READ).with_columns(cell=pl.lit(0, dtype=pl.Int32())))
 
 
 def _of_items(pairs: pl.DataFrame, metric: str) -> _Difference:
@@ -150,5 +152,6 @@ def _of_items(pairs: pl.DataFrame, metric: str) -> _Difference:
     binary = right_or_wrong(pairs["tuned"].to_numpy()) and right_or_wrong(pairs["base"].to_numpy())
     p = estimate.p
     if binary and not metric_named(metric).pooled:
-        p = float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
-    return _Difference(estimate, p, BY_ITEM, won, lost)
+        exact = float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
+        p = exact if p is None or shared_clusters(pairs) is None else max(exact, p)
+    return _Difference(estimate, p, BY_ITEM, won, lost, pairs.height)

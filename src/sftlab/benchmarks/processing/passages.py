@@ -17,12 +17,16 @@ def passage_and_question(row: Row) -> Row:
 
 
 def stem_and_endings(row: Row) -> Row:
-    """HellaSwag as published, with the text cleaned of WikiHow's marks as lm-evaluation-harness (MIT) does."""
+    """HellaSwag as published, with the text cleaned of WikiHow's marks as lm-evaluation-harness (MIT) does.
+
+    `source_id` is the video or the article that a context is from, None where the data do not say.
+    """
     context = f"{row['ctx_a']} {row['ctx_b'].capitalize()}"
     return {
         "query": _cleaned(f"{row['activity_label']}: {context}"),
         "choices": [_cleaned(ending) for ending in row["endings"]],
         "gold": int(row["label"]),
+        "source_id": row.get("source_id"),
     }
 
 
