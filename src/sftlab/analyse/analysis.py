@@ -176,6 +176,21 @@ SCHEMAS: Mapping[str, Schema] = {
     },
     "loadings": {"component": COUNT, "benchmark": TEXT, "loading": REAL},
     "variance_shares": {"source": TEXT, "share": REAL, **INTERVAL, "variance": REAL},
+    "dimension_by_depth": {
+        "base": TEXT,
+        "family": TEXT,
+        "dataset": TEXT,
+        "method": TEXT,
+        "layer": COUNT,
+        "depth": REAL,
+        "dimension": REAL,
+        "ci_low": REAL,
+        "ci_high": REAL,
+        "change": REAL,
+        "models": COUNT,
+        "points": COUNT,
+    },
+    "dimension_change": {"method": TEXT, "depth": REAL, "change": REAL, **INTERVAL, "cells": COUNT, **TEST},
     "map_points": {
         "source": TEXT,
         "view": TEXT,
@@ -292,6 +307,8 @@ class Analysis:
     - variance_shares: what gains depend on, of a complete array of main-metric gains.
     - audit: what is wrong with the numbers; scores that it excludes are in no answer.
     - consistency: for every dataset and benchmark, whether the gain holds over families (`holds`).
+    - dimension_by_depth: intrinsic dimension of hidden states of bases (dataset `none`) and after each dataset and
+      method, with its `change` from the base; `points` counts texts. dimension_change: the mean change by depth.
     - map_points: every model as a point, of `log-likelihoods` of fixed texts or of `scores` (`source`): first two
       principal components of the `models` or of their `changes` from the base (`view`); `map_components` their shares
       of the variance; `map_tsne` lays the same models out by t-SNE.
@@ -323,6 +340,8 @@ class Analysis:
     partial_correlations: pl.DataFrame = field(default_factory=lambda: framed("partial_correlations", []))
     strongest_property: pl.DataFrame = field(default_factory=lambda: framed("strongest_property", []))
     power: pl.DataFrame = field(default_factory=lambda: framed("power", []))
+    dimension_by_depth: pl.DataFrame = field(default_factory=lambda: framed("dimension_by_depth", []))
+    dimension_change: pl.DataFrame = field(default_factory=lambda: framed("dimension_change", []))
     map_points: pl.DataFrame = field(default_factory=lambda: framed("map_points", []))
     map_components: pl.DataFrame = field(default_factory=lambda: framed("map_components", []))
     map_groups: pl.DataFrame = field(default_factory=lambda: framed("map_groups", []))

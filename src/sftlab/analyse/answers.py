@@ -7,6 +7,7 @@ import polars as pl
 from sftlab.analyse.analysis import Analysis
 from sftlab.analyse.audit.auditing import audit, without_excluded
 from sftlab.analyse.data_findings import contests, data_findings
+from sftlab.analyse.dimensions import dimension_findings, dimension_frames
 from sftlab.analyse.edges import edge_findings
 from sftlab.analyse.effects import SECTIONS, Finding
 from sftlab.analyse.findings import (
@@ -31,7 +32,7 @@ from sftlab.analyse.wording import counted
 from sftlab.store import Store
 from sftlab.study.cells import Cells
 
-NEEDED = ("runs", "scores", "data", "layers", "logliks")
+NEEDED = ("runs", "scores", "data", "layers", "dimensions", "logliks")
 
 
 def analysis(cells: Cells, store: Store, tables: Mapping[str, pl.DataFrame] | None = None) -> Analysis:
@@ -48,7 +49,7 @@ def analysis_of_tables(
     *,
     sources: Sources | None = None,
 ) -> Analysis:
-    """The answers from the tables `runs`, `scores`, `data`, `layers` and, where it was measured, `logliks`.
+    """The answers from the tables `runs`, `scores`, `data`, `layers` and, where measured, `dimensions` and `logliks`.
 
     Without `influences` (results whose items are not known) intervals leave the choice of items out, and there are none
     for a single base. Without `sources` no dataset counts as a mixture of others. Scores that the audit excludes are
@@ -70,6 +71,7 @@ def analysis_of_tables(
     training, training_points = training_frames(sets, sources or {})
     noise = seed_noise_frame(sets)
     shared = synergy(sets, sources or {})
+    dimension, dimension_change = dimension_frames(tables, sources or {})
     mapped = maps({**tables, "scores": scores}, sources or {})
     power = power_frame(comparisons, training, properties, correlations)
     units = ("base family", "base families") if tables["runs"]["family"].n_unique() > 1 else ("base", "bases")
@@ -83,6 +85,7 @@ def analysis_of_tables(
         *property_findings(properties),
         *(Finding("properties", text, name) for name, text in strongest_sentences(strongest).items()),
         *layer_findings(change, correlations, units),
+        *dimension_findings(dimension, dimension_change, units),
         *training_findings(training, noise, units),
         *power_findings(power),
         *mapped.findings,
@@ -105,6 +108,8 @@ def analysis_of_tables(
         seed_noise=noise,
         power=power,
         **shared.frames,
+        dimension_by_depth=dimension,
+        dimension_change=dimension_change,
         **mapped.frames,
         maps=mapped.maps,
         audit=found,

@@ -20,13 +20,15 @@ UNITS = {"log-likelihoods": "nats a text", "scores": "standard deviations of cha
 
 def map_findings(frames: Mapping[str, pl.DataFrame], found: Sequence[ModelMap], alike: int) -> Iterator[Finding]:
     """Sentences of the section `map`; `alike` counts models that cannot be mapped because all are the same."""
+    tuned = frames["map_points"].filter(pl.col("run").is_not_null())
+    units = ("base family", "base families") if tuned["family"].n_unique() > 1 else ("base", "bases")
     if alike:
         yield Finding("map", f"All {alike} models are alike in what was measured of them: there is nothing to map.")
     for one in found:
         of_view = [row for row in frames["map_groups"].to_dicts() if row["view"] == one.view]
         shares = [row["cumulative"] for row in frames["map_components"].to_dicts() if row["view"] == one.view]
         yield _grouping(one, of_view, shares)
-    yield from _movement(frames["map_movement"])
+    yield from _movement(frames["map_movement"], units)
 
 
 def _grouping(one: ModelMap, groups: Sequence[Row], cumulative: Sequence[float]) -> Finding:
@@ -87,7 +89,7 @@ def _left_out(one: ModelMap) -> str:
     return f"Left out, so that nothing is missing: {listed(parts)}."
 
 
-def _movement(frame: pl.DataFrame) -> Iterator[Finding]:
+def _movement(frame: pl.DataFrame, units: tuple[str, str]) -> Iterator[Finding]:
     """Of each method and number of epochs how much of the way was gone after the first epoch."""
     for part, rows in frame.partition_by("method", "epochs", as_dict=True, maintain_order=True).items():
         first, last = rows.row(0, named=True), rows.row(-1, named=True)
@@ -97,7 +99,7 @@ def _movement(frame: pl.DataFrame) -> Iterator[Finding]:
         text = (
             f"With {part[0]}, a model is after the first of {part[1]} epochs {_percent(first['share'])}{ends} as far "
             f"from its base as at the end, {plain(last['distance'])} {UNITS[last['source']]}{_reach(last)} "
-            f"(n = {counted(last['n'], 'base family', 'base families')}, {counted(last['cells'], 'cell')})."
+            f"(n = {counted(last['n'], *units)}, {counted(last['cells'], 'cell')})."
         )
         yield Finding("map", text, subject="movement")
 
