@@ -107,6 +107,25 @@ def test_best_epoch_is_the_one_kept_and_scored(tmp_path: Path) -> None:
     assert analysis(now.resolved.cells, now.store).gains["gain"].is_not_null().all()
 
 
+@pytest.mark.parametrize("only_first", [True, False])
+def test_run_that_another_method_did_not_choose_is_scored(tmp_path: Path, *, only_first: bool) -> None:
+    only = "{learning_rate: 1.0e-3, batch_size: 16}"
+    listed = "{learning_rate: [1.0e-5, 1.0e-3], batch_size: 16, select: validation}"
+    methods = {"full": only, "lora": listed} if only_first else {"full": listed, "lora": only}
+    study = study_of(tmp_path, "twins", epochs="1", **methods)
+    store = tmp_path / "store"
+    assert run(study, store).failed == ()
+    runs = rows(study, "runs", store)
+    marks = runs.filter(pl.col("learning_rate") == 1.0e-3)["chosen"].to_list()
+    assert marks == ([None, False] if only_first else [False, None])
+    scores = rows(study, "scores", store)
+    assert set(scores["status"]) == {"done"}
+    assert set(scores.filter(pl.col("run").is_not_null())["method"]) == {"full", "lora"}
+    now = opened(study, store)
+    assert pending_jobs(now.resolved, now.store) == ()
+    assert all(count.held == count.total for count in counts(now.resolved, now.store).values())
+
+
 def test_equal_steps_across_sample_sizes(tmp_path: Path) -> None:
     study = study_of(tmp_path, "steps", samples="[16, 32]")
     study.write_text(study.read_text().replace("epochs: 2", "steps: 5"))

@@ -60,11 +60,12 @@ def pending_jobs(resolved: Resolved, store: Store) -> tuple[Job, ...]:
     for a choice are no tasks yet: settle the study again (see `settled`) when these jobs are done.
     """
     cells = resolved.cells
-    asked: dict[str | None, list[ModelCell]] = defaultdict(list)
+    trajectory_of = {run.spec.run: run.trajectory for run in cells.runs}
+    asked: dict[str, list[ModelCell]] = defaultdict(list)
     of_models: tuple[ModelCell, ...] = (*cells.scores, *cells.probes)
     for cell in of_models:
         if not cell.waits and not store.has(cell.identity):
-            asked[cell.run or cell.base].append(cell)
+            asked[cell.base if cell.run is None else trajectory_of[cell.run]].append(cell)
     measures: dict[str, list[Task]] = defaultdict(list)
     distinct = {measure.identity: measure for measure in reversed(cells.measures)}
     for measure in reversed(distinct.values()):
@@ -78,7 +79,7 @@ def pending_jobs(resolved: Resolved, store: Store) -> tuple[Job, ...]:
     ]
     records = longest_records(store)
     for runs, wave in _trajectories(cells.runs):
-        wanted = _model_tasks(cell for run in runs for cell in asked.get(run.spec.run, ()))
+        wanted = _model_tasks(asked.get(runs[0].trajectory, ()))
         training = _training_tasks(runs, wanted, store, records.get(runs[0].trajectory))
         if training or wanted:
             trained = training[0].cell if training else runs[-1]
@@ -164,6 +165,8 @@ def counts(resolved: Resolved, store: Store) -> dict[str, Counts]:
     }
     found = {}
     for kind, group in kinds.items():
-        waits = {cell.identity: isinstance(cell, ModelCell) and cell.waits for cell in group}
+        waits: dict[str, bool] = {}
+        for cell in group:
+            waits[cell.identity] = isinstance(cell, ModelCell) and cell.waits and waits.get(cell.identity, True)
         found[kind] = Counts(len(waits), sum(store.has(identity) and not waits[identity] for identity in waits))
     return found
