@@ -221,7 +221,7 @@ def _choice(row: Row, units: tuple[str, str]) -> str:
     if seen is not None and unit in SHARES and seen > 1:
         text += "; a design like this is too small to find even the largest difference that there can be"
     elif seen is not None:
-        text += f"; a design like this finds {amount(seen, unit).lstrip('+')} in 4 of 5 studies"
+        text += f"; a design like this finds {amount(seen, unit).lstrip('+')} in 4 of 5 studies, after correction"
     return f"{text}."
 
 

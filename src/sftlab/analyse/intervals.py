@@ -15,7 +15,6 @@ Labels = NDArray[np.int64]
 
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
-POWER = 0.8
 SMALLEST_TAIL = 1e-200
 NORMAL_QUANTILE = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 
@@ -62,11 +61,6 @@ class Estimate:
             lambda log: half_width(self.parts, math.exp(log)) - size, math.log(SMALLEST_TAIL), math.log(0.5)
         )
         return float(2 * math.exp(log_tail))
-
-    @property
-    def smallest_effect(self) -> float | None:
-        """The true effect that a design with this uncertainty finds in four of five studies (two-sided, 5 %)."""
-        return half_width(self.parts, TAIL) + half_width(self.parts, 1 - POWER) if self.parts else None
 
 
 def half_width(parts: tuple[VariancePart, ...], tail: float) -> float:

@@ -11,6 +11,7 @@ from sftlab.analyse.gain_sets import GainSet, last_epochs
 from sftlab.analyse.intervals import Estimate, Reals
 from sftlab.analyse.metrics import metric_named
 from sftlab.analyse.multiplicity import holm_within_families
+from sftlab.analyse.power import add_smallest_effects
 from sftlab.analyse.verdicts import Row, adjust, verdict
 
 LIKE_THESE, THESE = "bases like these", "these bases"
@@ -169,7 +170,7 @@ def _pairs(gain_set: GainSet) -> Iterator[Row]:
             better, other, weight_R = second, first, -weight_R
         for population, estimate in populations(gain_set, weight_R):
             names: Row = {"population": population, "dataset": better, "other": other, "difference": estimate.value}
-            yield {**gain_set.metric_columns, **names, **ends(estimate), "p": estimate.p}
+            yield {**gain_set.metric_columns, **names, **ends(estimate), "p": estimate.p, "parts": estimate.parts}
 
 
 def _adjust(rows: list[Row]) -> None:
@@ -184,3 +185,7 @@ def _adjust(rows: list[Row]) -> None:
             row["p_adjusted"] = p_adjusted
     for row in rows:
         row["verdict"] = verdict(row["difference"], row.get("p_adjusted"))
+    for family in families.values():
+        add_smallest_effects(family, questions=len(family) * len(families))
+    for row in rows:
+        row.pop("parts", None)

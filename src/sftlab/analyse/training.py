@@ -9,6 +9,7 @@ import polars as pl
 from sftlab.analyse.analysis import framed
 from sftlab.analyse.gain_sets import FACTORS, GainSet, codes
 from sftlab.analyse.intervals import Labels, Reals, two_way_mean
+from sftlab.analyse.power import add_smallest_effects
 from sftlab.analyse.properties import NO_MIXTURES, Sources, family_cells, in_units
 from sftlab.analyse.ranking import ends
 from sftlab.analyse.verdicts import Row, adjust
@@ -38,7 +39,9 @@ def training_frames(sets: Sequence[GainSet], sources: Sources = NO_MIXTURES) -> 
                 )
                 points.extend({**names, **row} for row in of_base.iter_rows(named=True))
     for main in (True, False):
-        adjust([row for row in rows if row["main"] == main], "difference")
+        asked = [row for row in rows if row["main"] == main]
+        adjust(asked, "difference")
+        add_smallest_effects(asked)
     return framed("training", rows), framed("training_points", points)
 
 
@@ -90,8 +93,8 @@ def _difference(gain_set: GainSet, paired: pl.DataFrame) -> Row:
         **ends(estimate),
         "n": families if cells.height > 1 else estimate.n,
         "cells": cells.height,
-        "smallest_effect": estimate.smallest_effect,
         "p": estimate.p,
+        "parts": estimate.parts,
     }
 
 
