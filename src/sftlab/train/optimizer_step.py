@@ -1,6 +1,7 @@
 """One optimizer step over micro-batches, with the loss's denominator taken over all of them."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeVar
@@ -55,8 +56,15 @@ class GradientAccumulator:
 
     def recompute_activations(self) -> None:
         """Trade time for memory from now on."""
-        self.base.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with _without_notice_of_new_names():
+            self.base.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.checkpointing = True
+
+    def keep_activations(self) -> None:
+        """Leave the model as it was before `recompute_activations`, if that was called."""
+        if self.checkpointing:
+            with _without_notice_of_new_names():
+                self.base.model.gradient_checkpointing_disable()
 
     def fitting(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """The examples of a batch without those that were left out."""
@@ -146,6 +154,14 @@ def with_memory_freed(work: Callable[[], T]) -> T:
             raise
     free_memory()
     return work()
+
+
+@contextmanager
+def _without_notice_of_new_names() -> Iterator[None]:
+    """Quiet transformers 5's notices of names that its first versions do not have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 @contextmanager

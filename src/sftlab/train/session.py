@@ -251,8 +251,7 @@ class Session:
         else:
             self.base.settle_adapter()
         self.base.model.eval().requires_grad_(False)
-        if self._accumulator.checkpointing:
-            self.base.model.gradient_checkpointing_disable()
+        self._accumulator.keep_activations()
 
 
 def _peak_memory_bytes(device: torch.device) -> int:
