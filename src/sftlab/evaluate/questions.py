@@ -12,6 +12,7 @@ import numpy as np
 from sftlab.benchmarks.item import Benchmark, Item
 from sftlab.evaluate.compiled import Encoded, read_compiled, write_compiled
 from sftlab.lm.encoding import encode_continuation, encode_prompt
+from sftlab.lm.generation import Asking
 from sftlab.lm.likelihood import encode_pairs, prefix_id
 from sftlab.lm.request_tree import Ids, Request
 from sftlab.lm.templates import ResolvedTemplate, render_prompt, resolve_template
@@ -88,6 +89,26 @@ def questions(
     return known[key], (*benchmark.stops, *([end] if end else []))
 
 
+def asking(
+    base: TokenizedModel,
+    benchmark: Benchmark,
+    template: Literal["plain"] | Template,
+    *,
+    folder: Path | None = None,
+) -> Asking | None:
+    """What a benchmark has a model write, of a dialogue its first turns; None where it has it write nothing."""
+    if not _writes(benchmark):
+        return None
+    asked, stops = questions(base, benchmark, template, folder=folder)
+    limit = benchmark.max_new_tokens
+    fitting = [one.prompt_ids for one in asked if one.generation_obstacle(base.context_length, limit) is None]
+    return Asking(fitting, limit, stops) if fitting else None
+
+
+def _writes(benchmark: Benchmark) -> bool:
+    return not {"generative", "judge"}.isdisjoint(benchmark.scorers)
+
+
 def _content_digest(benchmark: Benchmark) -> str:
     content = hashlib.sha256(repr((benchmark.scorers, benchmark.delimiter, benchmark.system_prompt)).encode())
     for item in benchmark.items:
@@ -122,7 +143,7 @@ def _encoded(
     base: TokenizedModel, benchmark: Benchmark, template: ResolvedTemplate | Literal["plain"]
 ) -> list[Encoded]:
     items, answers = benchmark.items, _answers(benchmark)
-    writes = not {"generative", "judge"}.isdisjoint(benchmark.scorers)
+    writes = _writes(benchmark)
     pairs = [(item.context, answer) for item, texts in zip(items, answers, strict=True) for answer in texts]
     requests = iter(_requests(base, pairs, benchmark, template))
     return [

@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
 from sftlab.evaluate.engines.built_in import BuiltInEngine
 from sftlab.evaluate.judging.session import Desk
 from sftlab.evaluate.noise import measured_noise
+from sftlab.evaluate.questions import asking
 from sftlab.evaluate.scoring import score_with
 from sftlab.execute.adopting import adopt
 from sftlab.execute.engines import engine_at
@@ -19,6 +21,8 @@ from sftlab.execute.measuring import measure_here, probe_here
 from sftlab.execute.shared_training import cut_record, longer_record
 from sftlab.execute.training import train_here
 from sftlab.execute.workplace import Workplace
+from sftlab.execute.writing_ahead import forget_answers, written_ahead
+from sftlab.lm.generation import Asking
 from sftlab.lm.kept_answers import KeptAnswers
 from sftlab.plan.base_size import num_weights
 from sftlab.plan.contents import resolved_template
@@ -26,6 +30,7 @@ from sftlab.plan.devices import default_precision
 from sftlab.plan.tasks import Job, Task
 from sftlab.store import Kind, Record
 from sftlab.study.cells import MeasureCell, ProbeCell, RunCell, ScoreCell
+from sftlab.study.declaration import Template
 from sftlab.train.run import TrainedRun
 
 
@@ -83,13 +88,12 @@ def score(place: Workplace, job: Job, task: Task) -> Record:
     start = time.monotonic()
     study = place.setup.resolved.study
     precision = job.run.spec.precision if job.run else study.precision or default_precision()
-    benchmark = _benchmark(place, cell)
+    benchmark, template = _benchmark(place, cell), _template(place, job, cell)
     engine = engine_at(place, job, cell.epoch, precision)
     working = place.store.working_folder(cell.identity)
     if isinstance(engine, BuiltInEngine):
-        engine = replace(engine, kept=KeptAnswers(working))
-    asked_as = study.base_template if cell.base_condition else study.asked_template
-    template = asked_as if asked_as == "plain" else resolved_template(asked_as, job.base.base)
+        answers = written_ahead(place, job, task, engine=engine, asking=_asking(place, job, engine))
+        engine = replace(engine, kept=KeptAnswers(working), written=answers)
     scored = score_with(
         engine,
         benchmark,
@@ -99,6 +103,7 @@ def score(place: Workplace, job: Job, task: Task) -> Record:
         on_progress=lambda share: place.moved(share, 0),
     )
     shutil.rmtree(working, ignore_errors=True)
+    forget_answers(place, task)
     facts = {"checkpoint": cell.checkpoint, "benchmark": benchmark.name, "benchmark_digest": cell.benchmark_digest}
     result = {**scored.result, "noise": measured_noise(engine, benchmark, scored, template=template)}
     return Record(cell.identity, "score", facts, result, scored.rows, _provenance(place, start))
@@ -159,6 +164,20 @@ def _benchmark(place: Workplace, cell: ScoreCell) -> Benchmark:
             items=None if limit == "all" else limit,
         )
     return replace(place.benchmarks[key], system_prompt=evaluation.system_prompt)
+
+
+def _template(place: Workplace, job: Job, cell: ScoreCell) -> Literal["plain"] | Template:
+    study = place.setup.resolved.study
+    asked_as = study.base_template if cell.base_condition else study.asked_template
+    return asked_as if asked_as == "plain" else resolved_template(asked_as, job.base.base)
+
+
+def _asking(place: Workplace, job: Job, engine: BuiltInEngine) -> Callable[[ScoreCell], Asking | None]:
+    def asked(cell: ScoreCell) -> Asking | None:
+        benchmark, template = _benchmark(place, cell), _template(place, job, cell)
+        return asking(engine.model, benchmark, template, folder=place.store.tokens_folder)
+
+    return asked
 
 
 def _provenance(place: Workplace, start: float) -> dict[str, object]:

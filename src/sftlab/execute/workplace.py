@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from sftlab.execute.engines import Serving
+    from sftlab.execute.writing_ahead import WrittenAhead
     from sftlab.lm.base import LoadedBase
     from sftlab.train.run import TrainedRun
 
@@ -95,6 +96,7 @@ class Workplace:
         self._tokens = 0
         self._told_at = 0.0
         self.serving: Serving | None = None
+        self.written: WrittenAhead | None = None
         self._passes: tuple[tuple[str, Precision, str], dict[str, object]] | None = None
         if setup.manner.deterministic:
             # cuBLAS reads it when CUDA starts.

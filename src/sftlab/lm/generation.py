@@ -7,6 +7,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -43,6 +44,21 @@ class WritingBatch:
         return (type(self)(self.rows[:middle]), type(self)(self.rows[middle:])) if middle else ()
 
 
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """Prompts that are answered alike: new tokens at most, and texts that end an answer."""
+
+    prompts: Sequence[Sequence[int] | NDArray[np.int32]]
+    max_new_tokens: int
+    stops: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """A name for what is asked, in this order."""
+        ids = (np.asarray(prompt, dtype=np.int32) for prompt in self.prompts)
+        return work_digest("asked", ids, self.max_new_tokens, self.stops)
+
+
 def generate_greedy(  # noqa: PLR0913 - how it is asked, and who is told
     base: LoadedBase,
     prompts: Sequence[Sequence[int] | NDArray[np.int32]],
@@ -62,33 +78,37 @@ def generate_greedy(  # noqa: PLR0913 - how it is asked, and who is told
     of prompts done. A prompt that does not fit in memory alone is noted in `shortage` and its text is empty, or raises
     ModelError where none is given.
     """
-    rows = [
-        _begun(base, number, prompt, max_new_tokens=max_new_tokens, stops=stops)
-        for number, prompt in enumerate(prompts)
-    ]
-    return write_answers(
-        base, rows, max_batch_tokens=max_batch_tokens, on_progress=on_progress, shortage=shortage, kept=kept
+    asked = Asking(prompts, max_new_tokens, stops)
+    (texts,) = generate_all(
+        base, [asked], max_batch_tokens=max_batch_tokens, on_progress=on_progress, shortage=shortage, kept=kept
     )
+    return texts
 
 
-@dataclass(frozen=True, eq=False)
-class Asking:
-    """Prompts that are answered alike: new tokens at most, and texts that end an answer."""
+def generate_all(
+    base: LoadedBase,
+    asked: Sequence[Asking],
+    *,
+    max_batch_tokens: int,
+    on_progress: Callable[[float], None] = lambda _: None,
+    shortage: Shortage | None = None,
+    kept: KeptAnswers | None = None,
+) -> list[list[str]]:
+    """Answers to several sets of prompts from one queue, set by set; otherwise as `generate_greedy`.
 
-    prompts: Sequence[Sequence[int] | NDArray[np.int32]]
-    max_new_tokens: int
-    stops: tuple[str, ...] = ()
-
-
-def generate_all(base: LoadedBase, asked: Sequence[Asking], *, max_batch_tokens: int) -> list[list[str]]:
-    """Answers to several sets of prompts from one queue, set by set; otherwise as `generate_greedy`."""
+    `shortage` counts the prompts of all sets one behind another.
+    """
     numbers = itertools.count()
     rows = [
         _begun(base, next(numbers), prompt, max_new_tokens=one.max_new_tokens, stops=one.stops)
         for one in asked
         for prompt in one.prompts
     ]
-    texts = iter(write_answers(base, rows, max_batch_tokens=max_batch_tokens))
+    texts = iter(
+        write_answers(
+            base, rows, max_batch_tokens=max_batch_tokens, on_progress=on_progress, shortage=shortage, kept=kept
+        )
+    )
     return [[next(texts) for _ in one.prompts] for one in asked]
 
 

@@ -41,10 +41,14 @@ class KeptAnswers:
         """Keep the answers of one batch, together with others that come within a few seconds."""
         self._pending.setdefault(work, {}).update(answers)
         if time.monotonic() - self._written_at >= KEEP_SECONDS:
-            for name, values in self._pending.items():
-                self._write(name, values)
-            self._pending.clear()
-            self._written_at = time.monotonic()
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added and is not written yet."""
+        for name, values in self._pending.items():
+            self._write(name, values)
+        self._pending.clear()
+        self._written_at = time.monotonic()
 
     def _write(self, work: str, answers: Mapping[int, object]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,13 @@
 """The engine that comes with sftlab: the model in this process's memory."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from sftlab.evaluate.engines.engine import EngineAbout, LikelihoodAnswers, TextAnswers, unwatched
 from sftlab.lm.base import LoadedBase
-from sftlab.lm.generation import generate_greedy
+from sftlab.lm.generation import Asking, generate_all
 from sftlab.lm.kept_answers import KeptAnswers
 from sftlab.lm.likelihood import Request, continuation_log_likelihoods
 from sftlab.lm.memory import Shortage
@@ -15,11 +16,15 @@ from sftlab.lm.request_tree import Ids
 
 @dataclass(frozen=True, eq=False)
 class BuiltInEngine:
-    """What a base holds now, asked in batches of at most `max_batch_tokens` tokens; `kept` is to go on from."""
+    """What a base holds now, asked in batches of at most `max_batch_tokens` tokens; `kept` is to go on from.
+
+    `written` are answers that this base has given before, by the digest of what was asked.
+    """
 
     model: LoadedBase
     max_batch_tokens: int
     kept: KeptAnswers | None = None
+    written: Mapping[str, TextAnswers] = field(default_factory=dict)
 
     @property
     def about(self) -> EngineAbout:
@@ -49,19 +54,36 @@ class BuiltInEngine:
         stops: tuple[str, ...] = (),
         on_progress: Callable[[float], None] = unwatched,
     ) -> TextAnswers:
-        """See `generate_greedy`."""
+        """See `generate_greedy`; what was `written` before is not written again."""
+        asked = Asking(prompts, max_new_tokens, stops)
+        if asked.digest in self.written:
+            return self.written[asked.digest]
+        (answers,) = self.generate_all([asked], on_progress=on_progress)
+        return answers
+
+    def generate_all(
+        self, asked: Sequence[Asking], *, on_progress: Callable[[float], None] = unwatched
+    ) -> list[TextAnswers]:
+        """Answers to several sets of prompts from one queue; how often memory ran out is told of the first set."""
         shortage = Shortage()
-        texts = generate_greedy(
+        texts = generate_all(
             self.model,
-            prompts,
-            max_new_tokens=max_new_tokens,
-            stops=stops,
+            asked,
             max_batch_tokens=self.max_batch_tokens,
             on_progress=on_progress,
             shortage=shortage,
             kept=self.kept,
         )
-        return TextAnswers(tuple(texts), _reasons(shortage), shortage.times)
+        starts = itertools.accumulate((len(one) for one in texts), initial=0)
+        reasons = _reasons(shortage)
+        return [
+            TextAnswers(
+                tuple(one),
+                {place - start: reason for place, reason in reasons.items() if start <= place < start + len(one)},
+                0 if number else shortage.times,
+            )
+            for number, (one, start) in enumerate(zip(texts, starts, strict=False))
+        ]
 
 
 def _reasons(shortage: Shortage) -> dict[int, str]:
