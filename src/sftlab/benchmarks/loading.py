@@ -39,6 +39,7 @@ __all__ = [
 DEFINITION_VERSION = 2
 MAX_NEW_TOKENS = 256
 MAX_NEW_TOKENS_OF_A_CHOICE = 32
+JUDGED = {"mt_bench": "rating", "alpaca_eval": "win_rate"}
 SCORERS: dict[OutputType, tuple[Scorer, ...]] = {
     "generate_until": ("likelihood", "generative"),
     "multiple_choice": ("likelihood", "generative"),
@@ -130,12 +131,13 @@ def is_known_by_name(name: str) -> bool:
 class Outline:
     """How much work a benchmark is, as far as that is known without its items; `num_items` None where it is not.
 
-    `judge` names how a judge is asked about the answers, where one is.
+    `judge` names how a judge is asked about the answers, where one is; `metric` is the one that its answer is given in.
     """
 
     num_items: int | None
     new_tokens: int
     judge: str | None = None
+    metric: str = "exact_match"
 
 
 def benchmark_outline(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path | None = None) -> Outline:
@@ -147,11 +149,23 @@ def benchmark_outline(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path |
         definition = _definition(ref, folder, benchmarks_dir, None)
     new_tokens = 0 if definition.scorers == ("likelihood",) else definition.max_new_tokens
     judge = definition.definition.judge if isinstance(definition, Task) else None
+    metric = _expected_metric(definition)
     known = SHIPPED.get(ref.task or ref.name) if isinstance(definition, Task) and ref.file is None else None
     if known is None:
-        return Outline(None, new_tokens, judge)
+        return Outline(None, new_tokens, judge, metric)
     share = len(ref.subjects) / len(known.subjects) if ref.subjects else 1.0
-    return Outline(round(known.num_items * share), new_tokens, judge)
+    return Outline(round(known.num_items * share), new_tokens, judge, metric)
+
+
+def _expected_metric(definition: Definition) -> str:
+    """The metric of a benchmark's answers where it is scored as it is by default (see `main_metric`)."""
+    task = next(iter(definition.tasks.values())) if isinstance(definition, TaskGroup) else definition
+    if isinstance(task, Task) and task.definition.judge is not None:
+        return JUDGED[task.definition.judge]
+    if "likelihood" not in definition.scorers:
+        return "exact_match"
+    has_choices = isinstance(task, Task) and task.definition.output_type != "generate_until"
+    return "accuracy" if has_choices else "bits_per_byte"
 
 
 @contextmanager

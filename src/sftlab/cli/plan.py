@@ -25,6 +25,7 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
     from sftlab.plan.memory import largest_run
     from sftlab.plan.opening import open_study
     from sftlab.plan.packages import require_packages
+    from sftlab.plan.power import power_lines, study_power
     from sftlab.plan.tasks import counts, pending_jobs
 
     opened = open_study(study, store)
@@ -33,6 +34,7 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
     cost = estimate_cost(opened.resolved, jobs, opened.store, devices())
     largest = largest_run(jobs, cost.sizes)
     judging = judge_cost(opened.study.evaluation, jobs, opened.store)
+    power = study_power(opened.resolved, opened.store)
     if as_json:
         held = {kind: asdict(count) for kind, count in counts(opened.resolved, opened.store).items()}
         runs = [
@@ -47,6 +49,7 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
                 "cost": asdict(cost),
                 "memory": None if largest is None else {"run": largest.spec.run, **asdict(largest.need)},
                 "judge": None if judging is None else asdict(judging),
+                "power": None if power is None else asdict(power),
                 "provisional": list(opened.resolved.provisional),
             }
         )
@@ -55,6 +58,8 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
         for line in memory_lines(largest, devices()):
             print_line(line)
         _print_judging(judging)
+        for line in () if power is None else power_lines(power):
+            print_line(line)
     check_budget(opened.study.budget, cost)
     check_judge_budget(opened.study.evaluation.judge, judging)
 

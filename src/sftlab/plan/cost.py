@@ -4,14 +4,12 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
-from sftlab.benchmarks.loading import benchmark_outline
 from sftlab.data.probe import probe_texts
 from sftlab.errors import StudyError
 from sftlab.plan.base_size import BaseSize, base_size
-from sftlab.plan.benchmark_checks import NOTE as BENCHMARKS_NOTE
+from sftlab.plan.benchmark_items import BenchmarkItems
 from sftlab.plan.devices import Device
 from sftlab.plan.resolve import Resolved
 from sftlab.plan.tasks import Job
@@ -31,7 +29,6 @@ CUDA_FLOPS = 2.0e14
 GENERATION_SLOWDOWN = 10.0
 """Tokens that are generated one after the other leave most of a device idle."""
 PROMPT_TOKENS = 200
-ITEMS_UNREAD = 1000
 BYTES_PER_WEIGHT = 4
 WEIGHTS_PER_LAYER_WIDTH = 12 / 128
 """A transformer with 12 d^2 weights a layer and a width 128 times its depth has (12 / 128) d^3 weights."""
@@ -184,23 +181,15 @@ class _ScoreWork:
     """Floating-point operations of scoring a model once, for each of its weights."""
 
     def __init__(self, study: Study, store: Store) -> None:
-        self._evaluation = study.evaluation
-        self._read = store.read_note(BENCHMARKS_NOTE) or {}
+        self._items = BenchmarkItems(study.evaluation, store)
         self._known: dict[str, float] = {}
 
     def flops_per_weight(self, score: ScoreCell) -> float:
         """Prompts are read in batches; answers are generated token by token, at their full length."""
         key = score.benchmark_digest
         if key not in self._known:
-            folder = self._evaluation.benchmarks_dir
-            outline = benchmark_outline(
-                score.benchmark, folder=Path.cwd(), benchmarks_dir=None if folder is None else Path(folder)
-            )
-            limit = score.benchmark.items or self._evaluation.items
-            there = cast("int", self._read.get(key, outline.num_items or ITEMS_UNREAD))
-            items = there if limit == "all" else min(there, limit)
-            tokens = PROMPT_TOKENS + GENERATION_SLOWDOWN * outline.new_tokens
-            self._known[key] = SCORE_FLOPS_PER_WEIGHT * items * tokens
+            tokens = PROMPT_TOKENS + GENERATION_SLOWDOWN * self._items.outline(score.benchmark).new_tokens
+            self._known[key] = SCORE_FLOPS_PER_WEIGHT * self._items.number(score.benchmark, key) * tokens
         return self._known[key]
 
 
