@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from sftlab.plan.resolve import resolve
+from sftlab.pocket.catalogue import bases_folder
+from sftlab.pocket.files import write_pocket_study
 from sftlab.store import Store
 from sftlab.study.reading import load_study
 from tests.end_to_end.flow import sftlab
@@ -22,6 +24,15 @@ def test_whole_suite_example_resolves(shared: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("SFTLAB_SHARED", str(shared))
     cells = resolve(load_study(EXAMPLES / "whole_suite.yaml"), Store(tmp_path)).cells
     assert (len(cells.runs), len(cells.scores)) == (12, (12 + 3) * 15)
+
+
+def test_properties_example_resolves(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pocket_study(tmp_path)
+    monkeypatch.setenv("SFTLAB_POCKET", str(tmp_path))
+    monkeypatch.setenv("SFTLAB_POCKET_BASES", str(bases_folder()))
+    monkeypatch.setenv("SFTLAB_SHARED", str(shared))
+    cells = resolve(load_study(EXAMPLES / "properties.yaml"), Store(tmp_path / "store")).cells
+    assert (len(cells.runs), len(cells.scores)) == (7 * 10 * 2, (7 * 10 * 2 + 7) * 7)
 
 
 def test_paper_example_is_planned_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
