@@ -2,12 +2,16 @@
 
 import statistics
 
+import numpy as np
 import polars as pl
 
 from sftlab.analyse.analysis import SCHEMAS, Analysis, framed
+from sftlab.analyse.dimensions import dimension_findings, dimension_frames
 from sftlab.analyse.effects import Finding
+from sftlab.analyse.maps import maps
+from sftlab.analyse.schemas import DIMENSIONS, LOGLIKS, RUNS, conformed
 
-from .synthetic import BASES, BENCHMARKS, DATASETS, METHODS, hole
+from .synthetic import BASES, BENCHMARKS, DATASETS, EPOCHS, METHODS, hole
 
 HALF_WIDTH = 0.03
 UNITS = {"bits_per_byte": "bits per byte", "accuracy": "accuracy"}
@@ -80,11 +84,50 @@ def synthetic_analysis(tables):
         frames["layer_change"].append({"method": method, "part": "embedding", "relative_change": 0.002, "n": 4})
     findings.append(Finding("training", "LoRA and full cannot be told apart.", None, "method"))
     findings.append(Finding("layers", "Late layers move most.", None))
+    probed = probe_tables(tables)
+    mapped, dimensions = maps(probed), dimension_frames(probed)
+    findings.extend([*dimension_findings(*dimensions, ("base family", "base families")), *mapped.findings])
+    measured = {**mapped.frames, "dimension_by_depth": dimensions[0], "dimension_change": dimensions[1]}
     return Analysis(
         study="which-data-helps",
         findings=tuple(findings),
-        **{name: framed(name, rows) for name, rows in frames.items()},
+        **{name: framed(name, rows) for name, rows in frames.items() if name not in measured},
+        **measured,
+        maps=mapped.maps,
     )
+
+
+def probe_tables(tables):
+    """What two of the bases, and the runs of one seed made of them, make of eight texts and four layers."""
+    noise = np.random.default_rng(0)
+    wanted = pl.col("base").is_in(["olmo-1b", "qwen-0.5b"]) & (pl.col("seed") == 0) & (pl.col("status") == "done")
+    runs = tables["runs"].filter(wanted).with_columns(scored_epoch=pl.col("epochs"))
+    models = [(base, None, None, 0) for base in runs["base"].unique(maintain_order=True)]
+    of_runs = runs.select("base", "run", "dataset").iter_rows()
+    models += [(*run, epoch) for run in of_runs for epoch in range(1, EPOCHS + 1)]
+    logliks, dimensions = [], []
+    for base, run, dataset, epoch in models:
+        names = {"checkpoint": f"{run or base}-e{epoch}", "base": base, "run": run, "epoch": epoch}
+        pull = 0 if dataset is None else 1 + DATASETS.index(dataset)
+        logliks.extend(
+            {
+                **names,
+                "text": f"t{text}",
+                "log_likelihood": 40.0 * ((text + len(base)) % 3) + pull * epoch * (text % 2) + at,
+            }
+            for text, at in enumerate(noise.normal(size=8))
+        )
+        dimensions.extend(
+            {**names, "layer": layer, "depth": layer / 3, "dimension": value, "n": 90, "ci_low": value - 1}
+            | {"ci_high": value + 1}
+            for layer, value in enumerate(8 + noise.normal(size=4) - 0.1 * epoch)
+        )
+    return {
+        "runs": conformed(runs, RUNS),
+        "scores": tables["scores"],
+        "logliks": conformed(pl.DataFrame(logliks, infer_schema_length=None), LOGLIKS),
+        "dimensions": conformed(pl.DataFrame(dimensions, infer_schema_length=None), DIMENSIONS),
+    }
 
 
 def _mean(frame, **cell):

@@ -225,6 +225,7 @@ def test_empty_study_says_what_is_missing_in_every_section(given):
         "No property of the data can be set against a gain yet",
         "No weight change has been measured yet",
         "No two training choices can be compared yet",
+        "there is no map yet",
         "No run has recorded a training loss yet",
         "There are no scores yet",
     ):

@@ -53,6 +53,10 @@ class Palette:
         """Colour of a method, where neither bases nor datasets are told apart."""
         return _of(self.methods, method, DATASET_COLOURS[::-1], NEUTRAL)
 
+    def method_symbol(self, method: str) -> str:
+        """Marker symbol of a method."""
+        return _of(self.methods, method, SYMBOLS, SYMBOLS[0])
+
     def method_dash(self, method: str) -> str:
         """Line dash of a method."""
         return _of(self.methods, method, DASHES, DASHES[0])

@@ -1,9 +1,9 @@
-"""How far the weights moved, by depth, and how that goes with gain."""
+"""How far the weights moved, by depth, how that goes with gain, and the dimension of hidden states."""
 
 import polars as pl
 
 from sftlab.report.blocks import Figure
-from sftlab.report.figures.drawing import Trace, drawing, error_bars, titled, zero_line
+from sftlab.report.figures.drawing import SURE, Trace, drawing, error_bars, titled, zero_line
 from sftlab.report.palette import NEUTRAL, Palette
 from sftlab.report.text import figure_text, hover, interval, number
 
@@ -52,7 +52,53 @@ def correlation_by_depth(correlation: pl.DataFrame, colour: str) -> Figure:
     )
 
 
-def _curve(name: str, rows: pl.DataFrame, colour: str) -> Trace:
+def dimension_curves(dimensions: pl.DataFrame, palette: Palette) -> Figure:
+    """Intrinsic dimension by depth with its 95 % interval: a curve for each base, dataset and method.
+
+    `dimensions` has base, dataset, method, depth, value, ci_low, ci_high, n. Of several bases colour tells the base;
+    of one it tells the dataset, dash the method, and the base before training is dashed in grey.
+    """
+    several = dimensions["base"].n_unique() > 1
+    traces: list[Trace] = []
+    for part, rows in (
+        dimensions.sort("depth", maintain_order=True)
+        .partition_by("base", "dataset", "method", as_dict=True, maintain_order=True)
+        .items()
+    ):
+        base, dataset, method = part
+        if several:
+            looks = {"name": str(base), "colour": palette.base_colour(str(base)), "dash": "solid"}
+        elif method is None:
+            looks = {"name": "before training", "colour": NEUTRAL, "dash": "dash"}
+        else:
+            dash = palette.method_dash(str(method))
+            looks = {"name": f"{dataset}, {method}", "colour": palette.dataset_colour(str(dataset)), "dash": dash}
+        trace = _curve(looks["name"], rows.with_columns(near_peak=None), looks["colour"], dash=looks["dash"])
+        traces.append({**trace, "meta": {"base": base, "dataset": dataset, "method": method}})
+    return drawing(traces, 400, showlegend=True, xaxis=DEPTH_AXIS, yaxis=titled("intrinsic dimension (TwoNN)"))
+
+
+def dimension_change_curves(change: pl.DataFrame, palette: Palette) -> Figure:
+    """Mean change of intrinsic dimension by depth with its interval, a curve a method; hollow where it is not sure.
+
+    `change` has method, depth, value, ci_low, ci_high, n, verdict.
+    """
+    marked = change.with_columns(near_peak=pl.col("verdict").is_in(SURE)).sort("depth", maintain_order=True)
+    traces = [
+        {**_curve(str(method), rows, palette.method_colour(str(method))), "meta": {"method": method}}
+        for (method,), rows in marked.group_by("method", maintain_order=True)
+    ]
+    return drawing(
+        traces,
+        360,
+        showlegend=True,
+        xaxis=DEPTH_AXIS,
+        yaxis=titled("change of intrinsic dimension", zeroline=False),
+        shapes=[zero_line("y")],
+    )
+
+
+def _curve(name: str, rows: pl.DataFrame, colour: str, *, dash: str | None = None) -> Trace:
     values, lows, highs = (rows[column].to_list() for column in ("value", "ci_low", "ci_high"))
     return {
         "type": "scatter",
@@ -61,7 +107,7 @@ def _curve(name: str, rows: pl.DataFrame, colour: str) -> Trace:
         "x": rows["depth"].to_list(),
         "y": values,
         "error_y": {**error_bars(values, lows, highs), "color": colour},
-        "line": {"color": colour, "width": 2, "dash": "dash" if colour == NEUTRAL else "solid"},
+        "line": {"color": colour, "width": 2, "dash": dash or ("dash" if colour == NEUTRAL else "solid")},
         "marker": {
             "color": colour,
             "size": 8,

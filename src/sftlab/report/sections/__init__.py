@@ -10,6 +10,7 @@ from sftlab.report.sections.gains import gains
 from sftlab.report.sections.layers import layers
 from sftlab.report.sections.leaderboard import leaderboard
 from sftlab.report.sections.losses import losses
+from sftlab.report.sections.map import map_of_models
 from sftlab.report.sections.material import Material
 from sftlab.report.sections.missing import missing
 from sftlab.report.sections.reading import reading
@@ -25,6 +26,7 @@ SECTIONS: tuple[Callable[[Material], Section], ...] = (
     data,
     layers,
     training,
+    map_of_models,
     losses,
     audit,
     missing,

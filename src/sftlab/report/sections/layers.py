@@ -3,10 +3,15 @@
 import polars as pl
 
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
-from sftlab.report.figures.layers import change_by_depth, correlation_by_depth
+from sftlab.report.figures.layers import (
+    change_by_depth,
+    correlation_by_depth,
+    dimension_change_curves,
+    dimension_curves,
+)
 from sftlab.report.sections.material import Material, table_rows
 from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
-from sftlab.report.text import interval, number, signed
+from sftlab.report.text import counted, interval, number, signed
 
 OUTSIDE = (
     Column("part", "Part", facet=True),
@@ -28,9 +33,10 @@ def layers(material: Material) -> Section:
         for outcome in outcomes(analysis.layer_correlations, main_only=True)
         for method in outcome.rows(analysis.layer_correlations)["method"].unique(maintain_order=True)
     ]
-    blocks: list[Block] = [
-        general_prose(analysis, "layers", (*changes, *correlations), "No weight change has been measured yet.")
-    ]
+    dimensions = _dimensions(material)
+    drawn = [variant for panel in dimensions for variant in panel.variants]
+    nothing = "No weight change has been measured yet, nor any intrinsic dimension."
+    blocks: list[Block] = [general_prose(analysis, "layers", (*changes, *correlations, *drawn), nothing)]
     if changes:
         note = "Mean over base and dataset cells; bars are 95 % intervals. Hollow marks surely lie below the largest."
         blocks.append(Panel("change", "How far the weights moved, by depth", "Part", tuple(changes), note=note))
@@ -41,11 +47,55 @@ def layers(material: Material) -> Section:
         )
         title = "Where weight change goes with gain"
         blocks.append(Panel("correlation", title, "Benchmark and method", tuple(correlations), note=note))
+    blocks.extend(dimensions)
     outside = analysis.layer_change.filter(pl.col("depth").is_null())
     if outside.height:
         rows = table_rows(outside, OUTSIDE)
         blocks.append(DataTable("outside", "Parts outside the layers", OUTSIDE, rows, "outside_layers.csv"))
     return Section("layers", "Layers", "Where do the weights change, and does that go with gain?", tuple(blocks))
+
+
+def _dimensions(material: Material) -> list[Panel]:
+    """How many directions hidden states vary in, of all bases and of each with what was made of it, and its change."""
+    analysis = material.analysis
+    rows = analysis.dimension_by_depth.rename({"dimension": "value", "points": "n"})
+    before = rows.filter(pl.col("dataset") == "none")
+    panels = []
+    if rows.height:
+        variants = []
+        if before.height:
+            said = found_on(analysis, "layers", None, "dimension")
+            variants.append(Variant("bases before training", dimension_curves(before, material.palette), said))
+        for base in rows.filter(pl.col("dataset") != "none")["base"].unique(maintain_order=True):
+            of_base = rows.filter(pl.col("base") == base)
+            figure, said = dimension_curves(of_base, material.palette), (_moved_most(of_base),)
+            variants.append(Variant(f"{base}, by dataset", figure, said, facets={"base": base}))
+        note = (
+            "TwoNN on the last prompt token of fixed texts, after the last epoch; bars are 95 % intervals for these "
+            "texts, of several seeds their mean."
+        )
+        title = "Intrinsic dimension of hidden states, by depth"
+        panels.append(Panel("dimension", title, "Models", tuple(variants), note=note))
+    change = analysis.dimension_change
+    if change.height:
+        figure = dimension_change_curves(change.rename({"change": "value"}), material.palette)
+        methods = change["method"].unique(maintain_order=True)
+        said = tuple(text for method in methods for text in found_on(analysis, "layers", None, f"dimension {method}"))
+        note = "Mean over base and dataset cells; bars are 95 % intervals. Hollow marks cannot be told from 0."
+        variant = Variant("after training minus before", figure, said)
+        panels.append(Panel("dimension-change", "What training changed in it", "Change", (variant,), note=note))
+    return panels
+
+
+def _moved_most(rows: pl.DataFrame) -> str:
+    changed = rows.drop_nulls("change").sort(pl.col("change").abs(), descending=True)
+    for row in changed.head(1).iter_rows(named=True):
+        return (
+            f"It changed most after {row['dataset']} with {row['method']}, at depth {number(row['depth'])}: "
+            f"{signed(row['change'])} to {number(row['value'])} (mean over {counted(row['models'], 'model')}, the "
+            f"largest of {counted(changed.height, 'change')})."
+        )
+    return "The base itself has not been measured yet, so that no change is known."
 
 
 def _change(material: Material, inside: pl.DataFrame, part: str) -> Variant:
