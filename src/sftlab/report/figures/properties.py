@@ -77,3 +77,25 @@ def correlation_forest(correlations: pl.DataFrame) -> Figure:
         for row in strongest.iter_rows(named=True)
     ]
     return forest(estimates, "correlation with gain", ends=(-1.05, 1.05))
+
+
+def behind_forest(strongest: pl.DataFrame) -> Figure:
+    """How far each property is behind the strongest: the frame `strongest_property` of one metric, strongest on top."""
+    estimates = [
+        Estimate(
+            row["property"].replace("_", " "),
+            row["behind"],
+            row["ci_low"],
+            row["ci_high"],
+            (
+                f"correlation {signed(row['correlation'])}, {number(row['behind'])} behind the strongest",
+                interval(row["ci_low"], row["ci_high"]),
+                f"n = {row['n']} datasets",
+                "may be the strongest" if row["in_set"] else "surely not the strongest",
+            ),
+            row["in_set"],
+            BASE_COLOURS[0],
+        )
+        for row in strongest.sort("behind").iter_rows(named=True)
+    ]
+    return forest(estimates, "absolute correlation behind the strongest")

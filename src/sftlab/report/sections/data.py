@@ -4,7 +4,7 @@ import polars as pl
 
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
 from sftlab.report.figures.drawing import SURE
-from sftlab.report.figures.properties import correlation_forest, property_scatter
+from sftlab.report.figures.properties import behind_forest, correlation_forest, property_scatter
 from sftlab.report.sections.material import Material, table_rows
 from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
 from sftlab.report.text import interval, signed
@@ -21,6 +21,30 @@ CORRELATIONS = (
     Column("cells", "Cells", "integer"),
     Column("p_adjusted", "p, adjusted", "number"),
     Column("verdict", "Verdict", facet=True),
+)
+PARTIAL = (
+    Column("property", "Property", facet=True),
+    Column("benchmark", "Benchmark", facet=True),
+    Column("metric", "Metric", facet=True),
+    Column("scope", "Scope", facet=True),
+    Column("given", "Given", facet=True),
+    Column("correlation", "Partial correlation", "number"),
+    Column("ci", "95 % interval", "interval"),
+    Column("n", "n (clusters)", "integer"),
+    Column("cells", "Cells", "integer"),
+    Column("p_adjusted", "p, adjusted", "number"),
+    Column("verdict", "Verdict", facet=True),
+)
+STRONGEST = (
+    Column("property", "Property", facet=True),
+    Column("benchmark", "Benchmark", facet=True),
+    Column("metric", "Metric", facet=True),
+    Column("correlation", "Correlation within bases", "number"),
+    Column("behind", "Behind the strongest", "number"),
+    Column("ci", "95 % interval", "interval"),
+    Column("n", "n (datasets)", "integer"),
+    Column("led", "Leads with a dataset left out", "number"),
+    Column("in_set", "May be the strongest", facet=True),
 )
 SHOWN = (pl.col("scope") == "within") & (pl.col("kind") == "pearson")
 
@@ -42,12 +66,36 @@ def data(material: Material) -> Section:
             "Hollow: cannot be told from zero after correction for the number of questions."
         )
         blocks.append(Panel("correlations", "Correlation with gain", "Benchmark", forests, shown="grid", note=note))
+    partial = tuple(_partial_forest(material, outcome) for outcome in outcomes(_partials(material), main_only=True))
+    if partial:
+        note = (
+            "Correlation of what is left of property and gain within bases once response length is accounted for; bars "
+            "are 95 % intervals. Hollow: cannot be told from zero."
+        )
+        blocks.append(Panel("partial", "Correlation given length", "Benchmark", partial, shown="grid", note=note))
+    compared = analysis.strongest_property.filter(pl.col("in_set").is_not_null())
+    strongest = tuple(_strongest_forest(material, outcome) for outcome in outcomes(compared, main_only=True))
+    if strongest:
+        note = (
+            "How much closer the strongest property goes with gain within bases than each of the others; bars are 95 % "
+            "intervals over datasets. Hollow: surely not the strongest."
+        )
+        title = "Which property is the strongest"
+        blocks.append(Panel("strongest", title, "Benchmark", strongest, shown="grid", note=note))
     if variants:
         note = "One mark a base and dataset; the gain is the mean over methods and seeds."
         blocks.append(Panel("points", "Data property against gain", "Property", tuple(variants), note=note))
     if analysis.properties.height:
         rows = table_rows(analysis.properties, CORRELATIONS)
         blocks.append(DataTable("table", "All correlations", CORRELATIONS, rows, "properties.csv"))
+    if analysis.partial_correlations.height:
+        rows = table_rows(analysis.partial_correlations, PARTIAL)
+        title = "Correlations given the base's score and the length"
+        blocks.append(DataTable("partial-table", title, PARTIAL, rows, "partial_correlations.csv"))
+    if analysis.strongest_property.height:
+        rows = table_rows(analysis.strongest_property.with_columns(pl.col("in_set").cast(pl.String)), STRONGEST)
+        title = "How far each property is behind the strongest"
+        blocks.append(DataTable("strongest-table", title, STRONGEST, rows, "strongest_property.csv"))
     return Section("data", "Data", "Which property of the data goes with the gain?", tuple(blocks))
 
 
@@ -62,6 +110,30 @@ def _forest(material: Material, outcome: Outcome) -> Variant:
     found = found_on(material.analysis, "properties", outcome.benchmark) or (otherwise,)
     figure = correlation_forest(rows.rename({"correlation": "value"}))
     return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets)
+
+
+def _partials(material: Material) -> pl.DataFrame:
+    """Partial correlations within bases that are known."""
+    return material.analysis.partial_correlations.filter(pl.col("scope") == "within").drop_nulls("correlation")
+
+
+def _partial_forest(material: Material, outcome: Outcome) -> Variant:
+    rows = outcome.rows(_partials(material))
+    told = rows.filter(pl.col("verdict").is_in(SURE))["property"].to_list()
+    found = (
+        f"Told from zero given length, after correction for the number of questions: {', '.join(told)}."
+        if told
+        else "Given length, no correlation can be told from zero after correction for the number of questions."
+    )
+    figure = correlation_forest(rows.rename({"correlation": "value"}))
+    return Variant(outcome.benchmark, figure, (found,), outcome.detail, outcome.facets)
+
+
+def _strongest_forest(material: Material, outcome: Outcome) -> Variant:
+    rows = outcome.rows(material.analysis.strongest_property)
+    inside = rows.filter("in_set")["property"].to_list()
+    found = f"With 95 % confidence the strongest is {'' if len(inside) == 1 else 'one of '}{', '.join(inside)}."
+    return Variant(outcome.benchmark, behind_forest(rows), (found.replace("_", " "),), outcome.detail, outcome.facets)
 
 
 def _scatter(material: Material, outcome: Outcome, name: str) -> Variant:
