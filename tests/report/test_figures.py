@@ -158,6 +158,7 @@ def test_correlation_forest_puts_the_strongest_on_top():
         }
     )
     figure = accepted(correlation_forest(correlations))
+    assert (figure.layout.xaxis.tickangle, figure.layout.xaxis.nticks) == (0, 4)
     assert list(figure.layout.yaxis.ticktext) == ["perplexity", "length"]
     assert figure.data[0].x[0] == -0.6
     assert "too small to tell" in figure.data[0].hovertext[0]

@@ -37,7 +37,7 @@ def forest(
     `facet` says what the names are levels of, so that filters can act on them.
 
     Marks are hollow where the sign is not known. The quantity stands flush right under the axis, where it has room even
-    in a narrow figure with long names.
+    in a narrow figure with long names; so do the numbers of the axis, being few and never turned.
     """
     return drawing(
         [
@@ -45,7 +45,7 @@ def forest(
             *(_mark(place, estimate) for place, estimate in enumerate(estimates)),
         ],
         90 + (32 if len(estimates) <= FEW else 25) * max(len(estimates), 2),
-        xaxis={"zeroline": False, **({} if ends is None else {"range": list(ends)})},
+        xaxis={"zeroline": False, "tickangle": 0, "nticks": 4, **({} if ends is None else {"range": list(ends)})},
         yaxis=named_places([estimate.name for estimate in estimates], downwards=True),
         shapes=[zero_line("x")],
         annotations=[_flush_right(quantity)],
