@@ -7,6 +7,7 @@ from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 
 from sftlab.analyse.grouping import group_share
+from sftlab.analyse.map_findings import SHARED_ERROR
 from sftlab.analyse.maps import maps
 from sftlab.analyse.model_map import MOST_FOR_TSNE, ModelMap, neighbours_kept, principal_components, tsne
 from sftlab.analyse.model_vectors import model_vectors
@@ -18,7 +19,7 @@ OF_BASE = {base: GENERATOR.normal(0, 30, TEXTS) for base in BASES}
 OF_DATASET = {dataset: GENERATOR.normal(0, 5, TEXTS) for dataset in DATASETS}
 
 
-def planted(noise: float = 0.1, datasets=DATASETS, bases=BASES) -> dict[str, pl.DataFrame]:
+def planted(noise: float = 0.1, *, datasets=DATASETS, bases=BASES, base_error: float = 0.0) -> dict[str, pl.DataFrame]:
     """Base vectors far apart, and each dataset moves all of them the same way by a third of the whole an epoch."""
     generator = np.random.default_rng(1)
     runs, logliks = [], []
@@ -31,7 +32,7 @@ def planted(noise: float = 0.1, datasets=DATASETS, bases=BASES) -> dict[str, pl.
         )
 
     for base in bases:
-        measured(base, None, 0, OF_BASE[base])
+        measured(base, None, 0, OF_BASE[base] + generator.normal(0, base_error, TEXTS))
         for dataset in datasets:
             run = f"{base}/{dataset}"
             runs.append(
@@ -152,6 +153,17 @@ def test_scores_stand_in_where_there_are_no_log_likelihoods():
     assert {one.source for one in found.maps} == {"scores"}
     assert groups(found, "models")["base"]["share"] > 0.9
     assert groups(found, "changes")["dataset"]["share"] > 0.95
+    assert not any(SHARED_ERROR in one.text for one in found.findings)
+
+
+def test_gains_that_share_the_error_of_their_base_are_said_to():
+    found = maps(as_scores(planted(base_error=10.0)))
+    assert groups(found, "changes")["base"]["p_adjusted"] <= 0.05
+    assert any(SHARED_ERROR in one.text for one in found.findings)
+
+
+def test_benchmarks_of_like_spread_make_the_vectors_of_scores():
+    tables = as_scores(planted())
     assert model_vectors(tables).vector.std(axis=0) == pytest.approx(np.ones(TEXTS))
 
 

@@ -16,8 +16,10 @@ from sftlab.analyse.comparing.pairs import paired_scores
 from sftlab.analyse.comparing.side_by_side import answers_side_by_side
 from sftlab.analyse.components import Components, components
 from sftlab.analyse.consistency import consistency_frame
+from sftlab.analyse.dimensions import dimension_frames
 from sftlab.analyse.gain_array import GainArray, gain_array
 from sftlab.analyse.gain_sets import GainSet, Influence, gain_sets
+from sftlab.analyse.grouping import GroupShare, group_share
 from sftlab.analyse.intervals import (
     Estimate,
     clustered_mean,
@@ -31,6 +33,9 @@ from sftlab.analyse.intervals import (
 from sftlab.analyse.item_tables import influences_of_items
 from sftlab.analyse.layers import layer_change_frame, layer_correlations_frame, profiles
 from sftlab.analyse.length_controlled import length_controlled_win_rate
+from sftlab.analyse.maps import Maps, maps
+from sftlab.analyse.model_map import ModelMap, Tsne, principal_components, tsne
+from sftlab.analyse.model_vectors import ModelVectors, model_vectors
 from sftlab.analyse.multiplicity import benjamini_hochberg, holm, holm_within_families
 from sftlab.analyse.partial import partial_correlation, partial_correlations_frame, strongest_property_frame
 from sftlab.analyse.properties import properties_frame, property_points
@@ -47,10 +52,15 @@ __all__ = [
     "Estimate",
     "GainArray",
     "GainSet",
+    "GroupShare",
     "Influence",
     "MantelTest",
+    "Maps",
     "Model",
+    "ModelMap",
+    "ModelVectors",
     "Synergy",
+    "Tsne",
     "VarianceShare",
     "agreements",
     "analysis_of_tables",
@@ -63,9 +73,11 @@ __all__ = [
     "components",
     "consistency_frame",
     "correlation",
+    "dimension_frames",
     "gain_array",
     "gain_sets",
     "gains_frame",
+    "group_share",
     "holm",
     "holm_within_families",
     "influences_of_items",
@@ -73,15 +85,18 @@ __all__ = [
     "layer_correlations_frame",
     "length_controlled_win_rate",
     "mantel",
+    "maps",
     "mean",
     "mean_agreement",
     "metrics_frame",
     "model_named",
+    "model_vectors",
     "models",
     "paired_proportion",
     "paired_scores",
     "partial_correlation",
     "partial_correlations_frame",
+    "principal_components",
     "profiles",
     "properties_frame",
     "property_points",
@@ -94,6 +109,7 @@ __all__ = [
     "strongest_property_frame",
     "synergy",
     "training_frames",
+    "tsne",
     "two_way_mean",
     "variance_shares",
     "without_excluded",

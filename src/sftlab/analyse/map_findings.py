@@ -17,6 +17,8 @@ VECTORS = {"log-likelihoods": "log-likelihoods of {}", "scores": "scores on {}"}
 COLUMNS = {"log-likelihoods": "fixed text", "scores": "benchmark"}
 UNITS = {"log-likelihoods": "nats a text", "scores": "standard deviations of changes in scores"}
 
+SHARED_ERROR = "Gains over one base share the error of its own scores, which by itself makes them group by base."
+
 
 def map_findings(frames: Mapping[str, pl.DataFrame], found: Sequence[ModelMap], alike: int) -> Iterator[Finding]:
     """Sentences of the section `map`; `alike` counts models that cannot be mapped because all are the same."""
@@ -42,6 +44,8 @@ def _grouping(one: ModelMap, groups: Sequence[Row], cumulative: Sequence[float])
         ]
         text += f"; after training {listed(parts)}"
     text += f". {_told(groups)}" if groups else "."
+    if one.source == "scores" and one.view == "changes" and "base" in _sure(groups):
+        text += f" {SHARED_ERROR}"
     if one.without_models or one.without_columns:
         text += f" {_left_out(one)}"
     effect = None
@@ -68,12 +72,16 @@ def _null(row: Row) -> str:
 
 
 def _told(groups: Sequence[Row]) -> str:
-    sure = [row["factor"] for row in groups if row["p_adjusted"] is not None and row["p_adjusted"] <= LEVEL]
+    sure = _sure(groups)
     unsure = [row["factor"] for row in groups if row["factor"] not in sure]
     text = f"Models group by {listed(sure)} beyond chance" if sure else "Models cannot be told to group"
     if unsure:
         text += f"{', not surely' if sure else ''} by {_either(unsure)}"
     return f"{text}."
+
+
+def _sure(groups: Sequence[Row]) -> list[str]:
+    return [row["factor"] for row in groups if row["p_adjusted"] is not None and row["p_adjusted"] <= LEVEL]
 
 
 def _either(names: Sequence[str]) -> str:

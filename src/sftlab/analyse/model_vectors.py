@@ -39,8 +39,8 @@ def model_vectors(tables: Mapping[str, pl.DataFrame]) -> ModelVectors | None:
     """Vectors of bases and chosen runs after every epoch that was measured; None of fewer than three models.
 
     From the table `logliks` if it has three models; else the main scores of the table `scores` on three benchmarks or
-    more, better ones higher, in standard deviations of each benchmark over the models. Models, texts and benchmarks with the largest share of
-    missing values go, one at a time, until none is missing.
+    more, better ones higher, in standard deviations of each benchmark over the models. Models, texts and benchmarks
+    with the largest share of missing values go, one at a time, until none is missing.
     """
     of_texts = _from_logliks(tables)
     return of_texts if of_texts is not None else _from_scores(tables)

@@ -71,6 +71,10 @@ class Results:
         """The table `items`: every item's score and answer."""
         return self.table("items")
 
+    def questions(self) -> pl.DataFrame:
+        """The table `questions`: every item's prompt and gold answer."""
+        return self.table("questions")
+
     def items_of(self, checkpoints: Collection[str]) -> pl.DataFrame:
         """The rows of the table `items` of these checkpoints alone, without reading all others from a store."""
         if self._stored is not None and "items" not in self._known:
@@ -96,6 +100,14 @@ class Results:
     def layers(self) -> pl.DataFrame:
         """The table `layers`: weight change by layer and part."""
         return self.table("layers")
+
+    def dimensions(self) -> pl.DataFrame:
+        """The table `dimensions`: intrinsic dimension of hidden states by layer."""
+        return self.table("dimensions")
+
+    def logliks(self) -> pl.DataFrame:
+        """The table `logliks`: log-likelihood of every fixed text under every model."""
+        return self.table("logliks")
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """All contract tables by name."""
