@@ -173,6 +173,22 @@ def test_answers_come_in_turns_and_equal_ones_do_not():
     assert answers_side_by_side(items, ONE, OTHER, count=1)["answer_b"].to_list() == ["x"]
 
 
+def test_answers_stand_with_their_questions_and_with_what_was_written():
+    items = pl.concat(
+        [
+            item_rows("a-e1", ["4", "5"], [1.0, 0.0]).with_columns(written=pl.Series(["It is 4", "It is 5"])),
+            item_rows("b-e1", ["3", "5"], [0.0, 0.0]).with_columns(written=pl.Series(["It is 3", "5"])),
+        ]
+    )
+    questions = items.filter(pl.col("checkpoint") == "a-e1").select(
+        "benchmark", "item", "stratum", prompt="What is " + pl.col("item"), gold=pl.lit("4")
+    )
+    (row,) = answers_side_by_side(items, ONE, OTHER, questions=questions).to_dicts()
+    assert (row["prompt"], row["gold"]) == (f"What is {row['item']}", "4")
+    assert (row["written_a"], row["answer_a"], row["written_b"], row["answer_b"]) == ("It is 4", "4", "It is 3", "3")
+    assert answers_side_by_side(items, ONE, OTHER)["prompt"].to_list() == [None]
+
+
 def test_items_without_answers_are_those_of_different_scores():
     items = pl.concat(
         [

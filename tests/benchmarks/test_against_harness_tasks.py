@@ -193,7 +193,8 @@ def scores_of(benchmark):
     rows = []
     for item in benchmark.items:
         if benchmark.scorers == ("generative",):
-            rows += generative_rows(item, benchmark.read(item, answer_to(item.context)))
+            text = answer_to(item.context)
+            rows += generative_rows(item, benchmark.read(item, text), text)
             continue
         answers = tuple(choice.removeprefix(benchmark.delimiter) for choice in item.choices)
         question = Question(item, (), answers, np.array([0]))

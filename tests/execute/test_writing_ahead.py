@@ -53,6 +53,12 @@ def test_benchmarks_of_a_checkpoint_share_a_queue_and_answer_as_one_by_one(study
         assert rows(study, name, tmp_path / "together").equals(rows(study, name, tmp_path / "apart"))
     answers = rows(study, "items", tmp_path / "together").filter(pl.col("scorer") == "generative")["answer"]
     assert answers.null_count() == 0
+    questions = rows(study, "questions", tmp_path / "together")
+    assert dict(questions.group_by("benchmark").len().iter_rows()) == {"short": 12, "bits": 12, "long": 9}
+    assert questions.row(3, named=True) == {
+        "benchmark": "short", "item": "3", "stratum": None, "prompt": "How many are 3 and 3?", "gold": "6",
+    }  # fmt: skip
+    assert rows(study, "items", tmp_path / "together").filter(scorer="generative")["written"].null_count() == 0
 
 
 def test_what_was_written_before_an_interruption_is_not_written_again(study, tmp_path, queues, monkeypatch):

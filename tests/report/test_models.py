@@ -82,6 +82,24 @@ def test_sample_answers_are_those_that_changed_most_half_of_them_for_the_better(
     assert (tallies["higher"][place], tallies["lower"][place], tallies["both"][place]) == (6, 4, 20)
 
 
+def test_an_answer_stands_with_its_prompt_the_gold_answer_and_what_was_read_out_of_it():
+    tables = richer_tables()
+    answer = pl.col("answer")
+    written = pl.when(answer.str.contains("alpaca")).then("so it is " + answer).otherwise(answer)
+    items = tables["items"].with_columns(written.alias("written"))
+    names = items.select("benchmark", "item").unique()
+    questions = names.with_columns(prompt=pl.lit("x" * 2000) + pl.col("item"), gold="right " + pl.col("item"))
+    rows = sample_answers(material(tables | {"items": items, "questions": questions}))["rows"]
+    shown = list(
+        zip(*(levels(rows[name]) for name in ("run", "item", "prompt", "gold", "answer", "read")), strict=True)
+    )
+    assert {(len(prompt), prompt.strip("x") == item, gold) for _, item, prompt, gold, _, _ in shown} == {
+        (600, True, f"right {item}") for _, item, *_ in shown
+    }
+    read = {(run, answer == f"so it is {part}" if part else None) for run, _, _, _, answer, part in shown}
+    assert read == {(run, True if "alpaca" in run else None) for run, *_ in shown}
+
+
 def test_more_models_have_fewer_and_shorter_answers(monkeypatch):
     monkeypatch.setattr(samples, "BUDGET_ROWS", 20)
     monkeypatch.setattr(samples, "BUDGET_CHARACTERS", 1)

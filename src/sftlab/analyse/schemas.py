@@ -116,6 +116,14 @@ ITEMS: Schema = {
     "reason": TEXT,
     "verdict": TEXT,
     "cluster": TEXT,
+    "written": TEXT,
+}
+QUESTIONS: Schema = {
+    "benchmark": TEXT,
+    "item": TEXT,
+    "stratum": TEXT,
+    "prompt": TEXT,
+    "gold": TEXT,
 }
 LOSSES: Schema = {
     "run": TEXT,
@@ -201,6 +209,7 @@ CONTRACT: Mapping[str, Schema] = {
     "checkpoints": CHECKPOINTS,
     "scores": SCORES,
     "items": ITEMS,
+    "questions": QUESTIONS,
     "losses": LOSSES,
     "validation": VALIDATION,
     "data": DATA,

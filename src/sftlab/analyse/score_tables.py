@@ -21,7 +21,7 @@ from sftlab.analyse.item_scores import (
 )
 from sftlab.analyse.metrics import main_metric, metric_named
 from sftlab.analyse.run_tables import recipe_columns
-from sftlab.analyse.schemas import ITEMS, SCORES, conformed, empty, from_rows
+from sftlab.analyse.schemas import ITEMS, QUESTIONS, SCORES, conformed, empty, from_rows
 from sftlab.store import Store
 from sftlab.study.cells import Cells, RunCell, ScoreCell
 
@@ -41,6 +41,19 @@ def items_table(cells: Cells, store: Store) -> pl.DataFrame:
         if frame is not None:
             names = pl.lit(cell.checkpoint).alias("checkpoint"), pl.lit(cell.benchmark.name).alias("benchmark")
             frames.append(conformed(frame.with_columns(*names), ITEMS))
+    return pl.concat(frames)
+
+
+def questions_table(cells: Cells, store: Store) -> pl.DataFrame:
+    """What the items of each benchmark ask, once for all models: the prompt before any template, and the gold answer.
+
+    Of benchmarks on which no model has been scored yet there are none.
+    """
+    frames = [empty(QUESTIONS)]
+    for name, benchmark in dict.fromkeys((cell.benchmark.name, cell.benchmark_digest) for cell in cells.scores):
+        frame = store.questions(benchmark)
+        if frame is not None:
+            frames.append(conformed(frame.with_columns(benchmark=pl.lit(name)), QUESTIONS))
     return pl.concat(frames)
 
 

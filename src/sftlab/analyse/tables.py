@@ -7,7 +7,7 @@ import polars as pl
 from sftlab.analyse.data_table import data_table
 from sftlab.analyse.probe_tables import dimensions_table, logliks_table
 from sftlab.analyse.run_tables import checkpoints_table, layers_table, losses_table, runs_table, validation_table
-from sftlab.analyse.score_tables import items_table, scores_table
+from sftlab.analyse.score_tables import items_table, questions_table, scores_table
 from sftlab.errors import StudyError
 from sftlab.store import Store
 from sftlab.study.cells import Cells
@@ -17,6 +17,7 @@ TABLES: Mapping[str, Callable[[Cells, Store], pl.DataFrame]] = {
     "checkpoints": checkpoints_table,
     "scores": scores_table,
     "items": items_table,
+    "questions": questions_table,
     "losses": losses_table,
     "validation": validation_table,
     "data": data_table,

@@ -123,9 +123,24 @@ def _print_answers(answers: "pl.DataFrame") -> None:
         print_line()
         print_line(f"where they differ on {benchmark} ({scorer}, {metric}):")
         for row in rows.iter_rows(named=True):
-            print_line(f"  item {row['item']}")
+            print_line(f"  item {row['item']}{_asked(row)}")
             for side in ("a", "b"):
                 print_line(f"    {side.upper()} {_answered(row, side)}")
+
+
+def _asked(row: dict[str, Any]) -> str:
+    """The end of the prompt, where the question stands, and the right answer."""
+    if row["prompt"] is None:
+        return ""
+    prompt = row["prompt"][-ANSWER_WIDTH:]
+    cut = "..." if len(prompt) < len(row["prompt"]) else ""
+    right = f", right is {_quoted(row['gold'])}" if row["gold"] else ""
+    return f": {cut}{json.dumps(prompt, ensure_ascii=False)}{right}"
+
+
+def _quoted(text: str) -> str:
+    line = json.dumps(text, ensure_ascii=False)
+    return line if len(line) <= ANSWER_WIDTH else f"{line[:ANSWER_WIDTH]}..."
 
 
 def _answered(row: dict[str, Any], side: str) -> str:
@@ -134,8 +149,11 @@ def _answered(row: dict[str, Any], side: str) -> str:
     said += ", could not be read" if row[f"parsed_{side}"] is False else ""
     if answer is None:
         return said
-    line = json.dumps(answer, ensure_ascii=False)
-    return f"{said}: {line if len(line) <= ANSWER_WIDTH else line[:ANSWER_WIDTH] + '...'}"
+    written = row[f"written_{side}"]
+    if written is None or written.strip() == answer.strip():
+        return f"{said}: {_quoted(answer)}"
+    read = f", read as {_quoted(answer)}" if row[f"parsed_{side}"] is not False else ""
+    return f"{said}: {_quoted(written)}{read}"
 
 
 def _compare_siblings(results: "Results", benchmark: str | None, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftlab.benchmarks.item import ChoiceMetrics, FilteredAnswer, Item, Reading, Scorer
+from sftlab.benchmarks.item import Benchmark, ChoiceMetrics, FilteredAnswer, Item, Reading, Scorer
 from sftlab.evaluate.questions import Question
 
 SCHEMA = {
@@ -25,6 +25,7 @@ SCHEMA = {
     "reason": pl.String(),
     "verdict": pl.String(),
     "cluster": pl.String(),
+    "written": pl.String(),
 }
 Row = dict[str, Any]
 
@@ -72,16 +73,30 @@ def likelihood_rows(
     return rows
 
 
-def generative_rows(item: Item, reading: Reading) -> list[Row]:
-    """The score of what was read out of a generated answer; what other filters and metrics say, under their names."""
+def generative_rows(item: Item, reading: Reading, text: str) -> list[Row]:
+    """The score of what was read out of a generated text; what other filters and metrics say, under their names."""
     read: dict[str, Reading | FilteredAnswer] = {
         reading.metric: reading,
         **{other.name: other for other in reading.others},
     }
     return [
-        item_row(item, "generative", metric, score=one.score, answer=one.answer, parsed=one.parsed)
+        item_row(item, "generative", metric, score=one.score, answer=one.answer, parsed=one.parsed, written=text)
         for metric, one in read.items()
     ]
+
+
+def question_frame(benchmark: Benchmark) -> pl.DataFrame:
+    """What the items ask, every turn of it, and the first gold answer of each."""
+    items, delimiter = benchmark.items, benchmark.delimiter
+    return pl.DataFrame(
+        {
+            "item": [item.item for item in items],
+            "stratum": [item.stratum for item in items],
+            "prompt": ["\n\n".join((item.context, *item.follow_ups)) for item in items],
+            "gold": [item.gold[0].removeprefix(delimiter) if item.gold else None for item in items],
+        },
+        schema=dict.fromkeys(("item", "stratum", "prompt", "gold"), pl.String()),
+    )
 
 
 def item_frame(rows: Sequence[Row]) -> pl.DataFrame:

@@ -201,7 +201,7 @@ def _by_generation(
     for place, (question, obstacle) in enumerate(zip(asked_items, obstacles, strict=True)):
         number, reading = next(in_turn) if obstacle is None else (-1, None)
         if reading is not None:
-            rows.extend(generative_rows(question.item, reading))
+            rows.extend(generative_rows(question.item, reading, answers.texts[number]))
         else:
             reason = obstacle or answers.unfit[number]
             obstacles[place] = reason

@@ -10,6 +10,7 @@ from typing import Literal
 from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
 from sftlab.evaluate.engines.built_in import BuiltInEngine
+from sftlab.evaluate.item_rows import question_frame
 from sftlab.evaluate.judging.session import Desk
 from sftlab.evaluate.noise import measured_noise
 from sftlab.evaluate.questions import asking
@@ -89,6 +90,7 @@ def score(place: Workplace, job: Job, task: Task) -> Record:
     study = place.setup.resolved.study
     precision = job.run.spec.precision if job.run else study.precision or default_precision()
     benchmark, template = _benchmark(place, cell), _template(place, job, cell)
+    place.store.keep_questions(cell.benchmark_digest, lambda: question_frame(benchmark))
     engine = engine_at(place, job, cell.epoch, precision)
     working = place.store.working_folder(cell.identity)
     if isinstance(engine, BuiltInEngine):

@@ -1,11 +1,12 @@
 """The store: a folder that holds every result under its identity, and the only code that reads or writes it."""
 
+import io
 import json
 import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -126,6 +127,29 @@ class Store:
     def working_folder(self, run_identity: str) -> Path:
         """Where an unfinished run keeps what it needs to go on; removed when the run is done."""
         return self.root / "working" / run_identity
+
+    def questions(self, benchmark_digest: str) -> pl.DataFrame | None:
+        """What a benchmark's items ask, or None where no model has been scored on it."""
+        path = self._questions_path(benchmark_digest)
+        try:
+            return pl.read_parquet(path) if path.is_file() else None
+        except pl.exceptions.PolarsError as error:
+            raise StoreError(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from error
+
+    def keep_questions(self, benchmark_digest: str, questions: Callable[[], pl.DataFrame]) -> None:
+        """Keep what a benchmark's items ask, if it is not here yet."""
+        path = self._questions_path(benchmark_digest)
+        if path.is_file():
+            return
+        content = io.BytesIO()
+        questions().write_parquet(content, compression="zstd")
+        try:
+            write_atomically(path, content.getvalue())
+        except OSError as error:
+            raise StoreError(f"the store cannot be written: {error.strerror} at {path}") from error
+
+    def _questions_path(self, benchmark_digest: str) -> Path:
+        return self.root / "questions" / f"{benchmark_digest}.parquet"
 
     @property
     def tokens_folder(self) -> Path:

@@ -85,7 +85,7 @@ def compare(
         recipe=different,
         same={name: value for name, value in recipes[0].items() if name not in different and value is not None},
         scores=paired_scores(scores, items, one, other),
-        answers=answers_side_by_side(items, one, other, count=answers),
+        answers=answers_side_by_side(items, one, other, questions=results.questions(), count=answers),
         losses=_losses(results, one, other),
     )
 

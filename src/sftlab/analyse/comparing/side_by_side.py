@@ -5,7 +5,7 @@ import polars as pl
 from sftlab.analyse.comparing.models import Model
 from sftlab.analyse.comparing.pairs import METRIC
 from sftlab.analyse.item_scores import LOWER_IS_BETTER
-from sftlab.analyse.schemas import REAL, TEXT, TRUTH, Schema, conformed
+from sftlab.analyse.schemas import ITEMS, QUESTIONS, REAL, TEXT, TRUTH, Schema, conformed, empty
 
 SIDE_BY_SIDE: Schema = {
     "benchmark": TEXT,
@@ -19,20 +19,32 @@ SIDE_BY_SIDE: Schema = {
     "parsed_a": TRUTH,
     "parsed_b": TRUTH,
     "advantage": REAL,
+    "written_a": TEXT,
+    "written_b": TEXT,
+    "prompt": TEXT,
+    "gold": TEXT,
 }
 KEY = [*METRIC, "item", "stratum"]
 
 
-def answers_side_by_side(items: pl.DataFrame, a: Model, b: Model, *, count: int | None = None) -> pl.DataFrame:
+def answers_side_by_side(
+    items: pl.DataFrame,
+    a: Model,
+    b: Model,
+    *,
+    questions: pl.DataFrame | None = None,
+    count: int | None = None,
+) -> pl.DataFrame:
     """Items that two models answer differently, or score differently on where no answer is kept.
 
-    `items` is the table of that name. `advantage` is A's score minus B's, oriented so that positive is better for A.
-    Per benchmark, scorer and metric, items come in turns, one on which A is better and one on which B is, the largest
-    differences first, then those that both score alike; `count` keeps that many of each metric.
+    `items` and `questions` are the tables of those names. `advantage` is A's score minus B's, oriented so that positive
+    is better for A. Per benchmark, scorer and metric, items come in turns, one on which A is better and one on which B
+    is, the largest differences first, then those that both score alike; `count` keeps that many of each metric.
     """
+    known = conformed(items, ITEMS)
     sides = {
-        name: items.filter(pl.col("checkpoint") == model.checkpoint).select(
-            *KEY, *(pl.col(column).alias(f"{column}_{name}") for column in ("answer", "score", "parsed"))
+        name: known.filter(pl.col("checkpoint") == model.checkpoint).select(
+            *KEY, *(pl.col(column).alias(f"{column}_{name}") for column in ("answer", "written", "score", "parsed"))
         )
         for name, model in (("a", a), ("b", b))
     }
@@ -56,4 +68,6 @@ def answers_side_by_side(items: pl.DataFrame, a: Model, b: Model, *, count: int 
         both.select(METRIC).unique(maintain_order=True).with_row_index("order"), on=METRIC, maintain_order="left"
     ).sort("order", maintain_order=True)
     kept = by_metric if count is None else by_metric.group_by(METRIC, maintain_order=True).head(count)
-    return conformed(kept, SIDE_BY_SIDE)
+    asked = empty(QUESTIONS) if questions is None else conformed(questions, QUESTIONS)
+    of_item = ["benchmark", "item", "stratum"]
+    return conformed(kept.join(asked, on=of_item, how="left", nulls_equal=True, maintain_order="left"), SIDE_BY_SIDE)

@@ -14,13 +14,16 @@ MOST_CHARACTERS, FEWEST_CHARACTERS = 600, 80
 BUDGET_ROWS, BUDGET_CHARACTERS = 12_000, 3_000_000
 """Of all models together: where there are more models, each has fewer and shorter answers."""
 KEYS = ("benchmark", "scorer", "metric")
+TEXTS = ("run", "benchmark", "item", "prompt", "gold", "base_answer", "base_read", "answer", "read")
 
 
 def sample_answers(material: Material) -> dict[str, object] | None:
     """Items whose score changed most from base to tuned; None where no items are known.
 
-    `rows` are columns: run, benchmark, item, the two answers, whether they could be read, and the two scores. `tallies`
-    says for every run and benchmark how many items scored higher, lower and the same, of all that both answered.
+    `rows` are columns: run, benchmark, item, the end of its prompt and the gold answer, what the two models wrote
+    (`answer`), what was read out of it where that is less (`read`), whether it could be read, and the two scores.
+    `tallies` says for every run and benchmark how many items scored higher, lower and the same, of all that both
+    answered.
     """
     items, scores = material.table("items"), material.table("scores")
     if items.is_empty() or scores.is_empty():
@@ -32,12 +35,15 @@ def sample_answers(material: Material) -> dict[str, object] | None:
     each = max(2, min(PER_CELL, BUDGET_ROWS // cells))
     kept = _changed_most(pairs, each)
     characters = max(FEWEST_CHARACTERS, min(MOST_CHARACTERS, BUDGET_CHARACTERS // kept.height))
-    kept = kept.with_columns(pl.col("answer", "base_answer").str.slice(0, characters))
+    kept = _with_questions(_shown(kept), material.table("questions")).with_columns(
+        pl.col("answer", "base_answer", "read", "base_read", "gold").str.slice(0, characters),
+        pl.col("prompt").str.tail(characters),
+    )
     return {
         "most": each,
         "characters": characters,
         "rows": {
-            **{name: coded(kept[name]) for name in ("run", "benchmark", "item", "base_answer", "answer")},
+            **{name: coded(kept[name]) for name in TEXTS},
             **{name: kept[name].to_list() for name in ("base_parsed", "parsed")},
             **{name: [shortened(value, 4) for value in kept[name]] for name in ("base_score", "score")},
         },
@@ -57,13 +63,28 @@ def _pairs(items: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     last = last_epochs(main).select("checkpoint", "run", "base", *KEYS, "higher_is_better").unique()
     bases = main.filter(pl.col("run").is_null()).select("checkpoint", "base", *KEYS).unique()
     shown = items.filter(pl.col("score").is_not_null())
-    columns = ("checkpoint", *KEYS, "item", "answer", "parsed", "score", "stratum")
+    columns = ("checkpoint", *KEYS, "item", "answer", "written", "parsed", "score", "stratum")
     tuned = shown.select(columns).join(last, on=["checkpoint", *KEYS])
     base = shown.select(columns).join(bases, on=["checkpoint", *KEYS]).drop("checkpoint")
-    base = base.rename({"answer": "base_answer", "parsed": "base_parsed", "score": "base_score"})
+    base = base.rename({name: f"base_{name}" for name in ("answer", "written", "parsed", "score")})
     paired = tuned.join(base, on=["base", *KEYS, "item", "stratum"], nulls_equal=True, maintain_order="left")
     better = pl.when(pl.col("higher_is_better").fill_null(value=True)).then(1.0).otherwise(-1.0)
     return paired.with_columns(change=(pl.col("score") - pl.col("base_score")) * better)
+
+
+def _shown(pairs: pl.DataFrame) -> pl.DataFrame:
+    """What was written in place of what was read, which stands beside it where it is less."""
+    columns = []
+    for side in ("", "base_"):
+        answer, written = pl.col(f"{side}answer"), pl.col(f"{side}written")
+        columns.append(pl.coalesce(written, answer).alias(f"{side}answer"))
+        columns.append(pl.when(written.str.strip_chars() != answer.str.strip_chars()).then(answer).alias(f"{side}read"))
+    return pairs.with_columns(columns)
+
+
+def _with_questions(pairs: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFrame:
+    known = conformed(questions, CONTRACT["questions"])
+    return pairs.join(known, on=["benchmark", "item", "stratum"], how="left", nulls_equal=True, maintain_order="left")
 
 
 def _changed_most(pairs: pl.DataFrame, each: int) -> pl.DataFrame:

@@ -102,11 +102,14 @@ function answersOf(data, model, benchmark) {
   select.addEventListener("change", () => explore(model, select.value));
   const { tallies } = held;
   const tally = tallies.run.codes.findIndex((_, row) => readOf(tallies.run, row) === run && readOf(tallies.benchmark, row) === shown);
-  const written = (answer, parsed) => (answer === null ? "(only its likelihood was asked)" : answer === "" ? "(empty)" : answer) + (parsed === false ? " (could not be read)" : "");
-  const table = plainTable("Answers beside the base's", ["Item", "Base answered", "Score", "Tuned answered", "Score"],
-    own.filter((row) => read("benchmark", row) === shown).map((row) => [String(read("item", row)), written(read("base_answer", row), rows.base_parsed[row]),
-      shownNumber(rows.base_score[row]), written(read("answer", row), rows.parsed[row]), shownNumber(rows.score[row])]));
+  const written = (answer, part, parsed) => (answer === null ? "(only its likelihood was asked)" : answer === "" ? "(empty)" : answer)
+    + (parsed === false ? "\n\u2192 could not be read" : part === null ? "" : `\n\u2192 read as: ${part}`);
+  const side = (row, of) => [written(read(`${of}answer`, row), read(`${of}read`, row), rows[`${of}parsed`][row]), shownNumber(rows[`${of}score`][row])];
+  const asked = own.some((row) => read("prompt", row) !== null);
+  const question = (row) => (asked ? [read("prompt", row) ?? NOTHING, read("gold", row) ?? NOTHING] : []);
+  const table = plainTable("Answers beside the base's", ["Item", ...(asked ? ["Prompt (its end)", "Right answer"] : []), "Base answered", "Score", "Tuned answered", "Score"],
+    own.filter((row) => read("benchmark", row) === shown).map((row) => [String(read("item", row)), ...question(row), ...side(row, "base_"), ...side(row, "")]));
   table.querySelector("h3").after(labelled("Benchmark", select), make("p", { className: "note", textContent:
-    `Of ${tallies.both[tally].toLocaleString("en")} items that both answered, ${tallies.higher[tally]} scored better and ${tallies.lower[tally]} worse. Here are those that changed most, at most ${held.most} of each run and benchmark, answers cut at ${held.characters} characters; the table items has them all.` }));
+    `Of ${tallies.both[tally].toLocaleString("en")} items that both answered, ${tallies.higher[tally]} scored better and ${tallies.lower[tally]} worse. Here are those that changed most, at most ${held.most} of each run and benchmark, texts cut at ${held.characters} characters; the tables items and questions have them all.` }));
   return table;
 }
