@@ -192,6 +192,15 @@ def test_examples_cut_under_one_base_only_are_found():
     assert finding.text.startswith("of d1, 30 % of the examples were cut or dropped for b2")
 
 
+def test_dropped_examples_are_a_share_of_those_asked_for():
+    runs, scores = rows_of_study()
+    for row in runs:
+        if row["base"] == "b2" and row["dataset"] == "d1":
+            row.update(examples=row["examples"] // 5, dropped=row["examples"] - row["examples"] // 5)
+    (finding,) = found(runs, scores, "unequal_examples")
+    assert finding.text.startswith("of d1, 80 % of the examples were cut or dropped for b2")
+
+
 def test_unscored_base_is_found():
     runs, scores = rows_of_study()
     rest = [row for row in scores if not (row["checkpoint"] == "b1" and row["benchmark"] == "nq")]

@@ -36,9 +36,9 @@ def unequal_examples(tables: Tables) -> Iterator[AuditFinding]:
     runs = tables["runs"]
     if not {"examples", "dropped", "truncated"} <= set(runs.columns):
         return
-    known = runs.filter(pl.col("examples") > 0).with_columns(
-        lost=(pl.col("dropped").fill_null(0) + pl.col("truncated").fill_null(0)) / pl.col("examples")
-    )
+    dropped, truncated = pl.col("dropped").fill_null(0), pl.col("truncated").fill_null(0)
+    asked_for = pl.col("examples") + dropped
+    known = runs.filter(asked_for > 0).with_columns(lost=(dropped + truncated) / asked_for)
     for (dataset,), rows in known.group_by("dataset", maintain_order=True):
         of_base = rows.group_by("base", maintain_order=True).agg(pl.col("lost").max(), pl.col("run").first())
         ordered = of_base.sort("lost", maintain_order=True).to_dicts()
