@@ -4,10 +4,16 @@ import numpy as np
 import polars as pl
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 from sftlab.analyse import intervals
 from sftlab.analyse.clustered import clustered_paired_proportion, clustered_proportion, clustered_ratio
+from sftlab.analyse.comparing.models import Model
+from sftlab.analyse.comparing.pairs import paired_scores
+from sftlab.analyse.gain_sets import gain_sets
 from sftlab.analyse.item_scores import gain_estimate, score_estimate, shared_clusters
+from sftlab.analyse.item_tables import influences_of_items
+from sftlab.analyse.schemas import ITEMS, SCORES, conformed, from_rows
 
 
 def passages(random, count, *, spread):
@@ -119,3 +125,47 @@ def test_scores_and_gains_are_clustered_where_items_share_a_passage(metric):
         assert shared.value == pytest.approx(alone.value)
         assert 1.8 < shared.se / alone.se < 2.2
         assert shared.ci_high - shared.ci_low > 1.5 * (alone.ci_high - alone.ci_low)
+
+
+def test_gains_of_sets_and_comparisons_go_over_clusters_too():
+    random = np.random.default_rng(8)
+    names = [f"p{number // 4}" for number in range(80)]
+    of_model = {
+        "base-e0": random.choice([0.0, 1.0], 20)[np.repeat(np.arange(20), 4)],
+        "run-e1": random.choice([0.0, 1.0], 20)[np.repeat(np.arange(20), 4)],
+    }
+    items = pl.concat(
+        conformed(
+            pl.DataFrame({"score": score, "cluster": names}).with_columns(
+                checkpoint=pl.lit(checkpoint), benchmark=pl.lit("b"), item=pl.int_range(pl.len()).cast(pl.String()),
+                scorer=pl.lit("likelihood"), metric=pl.lit("accuracy"), status=pl.lit("done"),
+            ),
+            ITEMS,
+        )
+        for checkpoint, score in of_model.items()
+    )  # fmt: skip
+    gain = float(of_model["run-e1"].mean() - of_model["base-e0"].mean())
+    common = {"base": "base", "family": "f", "benchmark": "b", "scorer": "likelihood", "metric": "accuracy"}
+    common |= {"main": True}
+    scores = from_rows(
+        [
+            {**common, "checkpoint": "base-e0", "dataset": "none", "epoch": 0, "value": 0.5, "status": "done"},
+            {**common, "checkpoint": "run-e1", "run": "run", "dataset": "d", "epoch": 1, "value": 0.5, "gain": gain,
+             "method": "full", "status": "done"},
+        ],
+        SCORES,
+    )  # fmt: skip
+    change = of_model["run-e1"] - of_model["base-e0"]
+    expected = clustered_paired_proportion(change, np.repeat(np.arange(20), 4))
+    exact = stats.binomtest(int((change > 0).sum()), int((change != 0).sum())).pvalue
+    for known, clusters in ((items, 20), (items.with_columns(cluster=pl.lit(None, dtype=pl.String())), 80)):
+        (one,) = gain_sets(scores, influences_of_items(scores, known))
+        found = one.of_these_bases(np.ones(1))
+        compared = paired_scores(
+            scores, known, Model("run", "base", "run", 1, "run-e1"), Model("base", "base", None, 0, "base-e0")
+        ).row(0, named=True)
+        assert found.n == clusters
+        assert compared["n"] == 80
+        assert (found.se == pytest.approx(expected.se, rel=1e-4)) is (clusters == 20)
+        assert (compared["se"] == pytest.approx(expected.se)) is (clusters == 20)
+        assert compared["p"] == pytest.approx(max(exact, expected.p) if clusters == 20 else exact)

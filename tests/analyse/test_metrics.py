@@ -16,6 +16,7 @@ from sftlab.analyse.metrics import main_metric, metric_named
         ([("generative", "exact_answer"), ("generative", "math_equal")], ("generative", "math_equal")),
         ([("generative", "squad_f1"), ("generative", "squad_exact_match")], ("generative", "squad_exact_match")),
         ([("likelihood", "bits_per_byte"), ("likelihood", "mc2")], ("likelihood", "mc2")),
+        ([("likelihood", "bits_per_byte"), ("generative", "pass@1")], ("generative", "pass@1")),
         ([("generative", "f1")], ("generative", "f1")),
     ],
 )
@@ -34,7 +35,7 @@ def test_answer_filters_share_the_metric_they_filter_for():
 
 
 def test_interval_of_bleu_keeps_to_its_range():
-    rows = pl.DataFrame({"numerator": [0.0, 0.0, 9.0], "weight": [1.0, 1.0, 1.0]})
+    rows = pl.DataFrame({"numerator": [0.0, 0.0, 9.0], "weight": [1.0, 1.0, 1.0], "cluster": ["a", "b", None]})
     best, difference = (score_estimate(rows, name) for name in ("bleu_max", "bleu_diff"))
     assert best is not None
     assert difference is not None

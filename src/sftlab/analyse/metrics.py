@@ -45,6 +45,7 @@ METRICS = {
 MAIN_FIRST = (
     ("likelihood", "accuracy"),
     ("likelihood", "mc2"),
+    ("generative", "pass@1"),
     ("likelihood", "bits_per_byte"),
     ("generative", "exact_match"),
     ("generative", "math_equal"),
@@ -72,9 +73,10 @@ def is_metric(name: str) -> bool:
 def main_metric(available: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """The scorer and metric in which a benchmark's answer is given, of those it has.
 
-    Accuracy where there are choices; else bits per byte of the gold answer, which ranks small models where free answers
-    are all wrong; exact match, or what stands for it, where answers are only generated. Of a judge's: the rating of all
-    turns, the plain win rate (the length-controlled one has no value where length alone parts wins from losses).
+    Accuracy where there are choices; pass@1 where programs are run; else bits per byte of the gold answer, which ranks
+    small models where free answers are all wrong; exact match, or what stands for it, where answers are only generated.
+    Of a judge's: the rating of all turns, the plain win rate (the length-controlled one has no value where length alone
+    parts wins from losses).
     """
     names = sorted(set(available))
     assert names

@@ -2,6 +2,8 @@
 
 import re
 
+FINAL_ANSWER_VERSION = 1
+"""Part of the identity of every score that rests on such readings."""
 SENTENCE_END = r"(?:\.?\s*(?:\n|$)|\.\s+(?=[A-Z]))"
 ENDINGS = (
     re.compile(r"####[ \t]*(?P<answer>[^\n]+)"),

@@ -50,6 +50,8 @@ def exact_answer(answer: str, references: Sequence[str]) -> float:
     return float(answer.strip() in {final_answer(reference) or reference.strip() for reference in references})
 
 
+FINAL_ANSWER_METRICS = frozenset({exact_answer.__name__, math_equal.__name__})
+"""Metrics that compare with the final answer of a worked reference."""
 METRICS: dict[str, Metric] = {
     "exact_answer": exact_answer,
     "math_equal": math_equal,

@@ -2,16 +2,18 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from sftlab.benchmarks.answers import Metrics, Reader, choice_reader, task_reader
 from sftlab.benchmarks.clusters import clusters
 from sftlab.benchmarks.code import TaskCode
 from sftlab.benchmarks.definition import TaskDefinition
+from sftlab.benchmarks.final_answer import FINAL_ANSWER_VERSION
 from sftlab.benchmarks.item import EXACT_MATCH, Benchmark, ChoiceMetrics, Item, Scorer
 from sftlab.benchmarks.judging import PROTOCOLS
 from sftlab.benchmarks.mathematics import comparison_version
+from sftlab.benchmarks.metrics import FINAL_ANSWER_METRICS
 from sftlab.benchmarks.own_metrics import own_choice_metrics, own_metrics
 from sftlab.benchmarks.processing.programs import programs_identity, runs_programs
 from sftlab.benchmarks.prompts import Shots, TaskWriter, choice_number
@@ -87,6 +89,7 @@ class Task:
             **({"strata": self.stratum_column} if self.stratum_column else {}),
             **({"judged": PROTOCOLS[definition.judge].identity} if definition.judge else {}),
             **({"mathematics": comparison_version()} if "math_equal" in metrics else {}),
+            **({"final_answer": FINAL_ANSWER_VERSION} if _reads_final_answers(definition, metrics) else {}),
             **({"programs": programs_identity()} if runs_programs(definition.process_results) else {}),
         }
 
@@ -225,6 +228,12 @@ class Task:
         if "likelihood" in self.scorers and "" in compared:
             raise BenchmarkError("an answer is empty, and nothing has no likelihood; state `scorers: [generative]`")
         return answers, number if self._has_choices else None
+
+
+def _reads_final_answers(definition: TaskDefinition, metrics: Set[str]) -> bool:
+    """Whether what follows `the answer is`, or stands in a box, decides the score, of an answer or of a gold one."""
+    steps = [step.get("function") for entry in definition.filter_list or () for step in entry.filter]
+    return "final_answer" in steps or not FINAL_ANSWER_METRICS.isdisjoint(metrics)
 
 
 @dataclass(frozen=True)

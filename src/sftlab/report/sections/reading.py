@@ -28,6 +28,11 @@ TERMS = (
         "is not known; the page shows such cells pale.",
     ),
     Definition(
+        "Drift in other batches",
+        "Standard deviation by which a score moves when its items are computed in other batches or another order, "
+        "measured on a tenth of them where models compute in bfloat16. In float32 there is none to speak of.",
+    ),
+    Definition(
         "n",
         "What was counted: items for a score, base and dataset cells for an effect. Epochs and checkpoints of one run "
         "are never counted as separate samples.",
