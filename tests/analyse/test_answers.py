@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import sftlab
 from sftlab.analyse.analysis import SCHEMAS
 from sftlab.analyse.answers import analysis, answer_lines
 from sftlab.analyse.gain_sets import GainSet
@@ -253,6 +254,20 @@ def test_lines_answer_which_data_first(planted_analysis):
     assert lines[0] == "Which data for which benchmark?"
     assert lines[1].startswith("  Which data, for the bases tried: surely best")
     assert len([line for line in lines if not line.startswith("  ")]) == 7
+
+
+def test_table_without_items_is_answered_for_new_bases_alone():
+    generator = np.random.default_rng(3)
+    rows = [
+        (base, dataset, 0.4 + 0.2 * (dataset == "math") + 0.01 * generator.normal(), "gsm8k")
+        for base in "ABCD"
+        for dataset in ("none", "math", "chat")
+    ]
+    table = pl.DataFrame(rows, schema=["base", "dataset", "value", "benchmark"], orient="row")
+    first = sftlab.from_scores(table).analysis.sentences("data")[0]
+    assert first.startswith("Which data, for new bases like these (4 base families seen): surely best: math for gsm8k.")
+    assert "for the bases tried:" not in first
+    assert "Of the bases tried nothing is sure" in first
 
 
 def test_cells_without_gain_are_told_apart_by_status(tmp_path):

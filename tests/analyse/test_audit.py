@@ -137,6 +137,15 @@ def test_values_that_a_share_cannot_have_are_excluded(value):
     scores[40]["value"] = value
     (finding,) = found(runs, scores, "impossible_values")
     assert finding.excluded["checkpoint"].to_list() == [scores[40]["checkpoint"]]
+    assert finding.text.startswith("1 value of accuracy on ")
+    assert finding.text.endswith(" is outside [0, 1]")
+
+
+def test_value_of_an_unbounded_metric_that_is_not_finite_is_excluded():
+    runs, scores = rows_of_study()
+    scores[40] |= {"benchmark": "own", "metric": "score", "value": float("inf")}
+    (finding,) = found(runs, scores, "impossible_values")
+    assert finding.text == "1 value of score on own is not finite"
 
 
 @pytest.mark.parametrize(("metric", "value"), [("bits_per_byte", 4.6), ("bleu_diff", -12.5), ("mcc", -0.2)])

@@ -11,7 +11,7 @@ from statsmodels.stats.anova import anova_lm
 
 from sftlab.analyse.agreement import agreements, mantel, mean_agreement
 from sftlab.analyse.components import components
-from sftlab.analyse.consistency import EVERYWHERE, MIXED, consistency_frame
+from sftlab.analyse.consistency import EVERYWHERE, HURTS_EVERYWHERE, HURTS_ON_AVERAGE, MIXED, consistency_frame
 from sftlab.analyse.gain_array import GainArray, gain_array
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.synergy import synergy
@@ -211,6 +211,26 @@ def test_what_helps_everywhere_is_told_from_what_helps_some():
     assert found["always"]["new_low"] > 0
     assert found["never"]["new_low"] < 0 < found["never"]["new_high"]
     assert found["never"]["holds"] != EVERYWHERE
+
+
+def test_what_hurts_everywhere_is_named():
+    generator = np.random.default_rng(12)
+    gains = {
+        "harms": -0.2 + 0.01 * generator.normal(size=6),
+        "costs": np.array([-0.2, -0.1, -0.02, -0.15, -0.12, -0.05]),
+        "nothing": 0.1 * np.array([1, -1, 1, -1, 1, -1]),
+    }
+    rows = [
+        {"base": f"b{place}", "family": f"b{place}", "dataset": name, "gain": float(value)}
+        for name, values in gains.items()
+        for place, value in enumerate(values)
+    ]
+    found = synergy([gain_set(rows)], {})
+    holds = dict(found.frames["consistency"].select("dataset", "holds").iter_rows())
+    assert holds == {"harms": HURTS_EVERYWHERE, "costs": HURTS_ON_AVERAGE, "nothing": "cannot tell"}
+    said = {finding.subject: finding.text for finding in found.findings}
+    assert said[HURTS_EVERYWHERE] == "Hurts everywhere (a new family like these would lose too): harms on k0."
+    assert said[HURTS_ON_AVERAGE] == "Hurts on average over families like these: costs on k0."
 
 
 def test_families_that_surely_gain_and_lose_are_mixed(planted_analysis):

@@ -74,6 +74,7 @@ def test_epochs_of_a_run_are_its_checkpoints():
         (LONG, {"named": {"base": "modle"}}, "the file has no column 'modle'"),
         (pl.concat([LONG, LONG]), {}, "two rows are the score of A"),
         (LONG.with_columns(value=pl.lit("good")), {}, "scores are numbers"),
+        (LONG.head(0).cast(pl.String), {}, "the file has columns and no rows"),
     ],
 )
 def test_wrong_table_is_refused_in_a_sentence(frame, columns, said):

@@ -15,6 +15,7 @@ from sftlab.analyse.ranking import ends
 from sftlab.analyse.verdicts import LEVEL, Row
 
 EVERYWHERE, ON_AVERAGE, SOME, MIXED, CANNOT_TELL = "everywhere", "on average", "some", "mixed", "cannot tell"
+HURTS_EVERYWHERE, HURTS_ON_AVERAGE, HURTS_SOME = "hurts everywhere", "hurts on average", "hurts some"
 FEWEST_FAMILIES = 3
 
 
@@ -26,8 +27,9 @@ def consistency_frame(sets: Sequence[GainSet]) -> pl.DataFrame:
     (None where those are unknown) with `p_spread` of Cochran's Q; `helped` and `hurt` count the families whose own gain
     is surely above or below 0 (Benjamini & Hochberg over all). `holds`: `everywhere` (a new family would gain: the
     prediction interval lies above 0), `on average` (the mean does), `mixed` (some families surely gain, others surely
-    lose), `some` (some surely gain, and the mean may be 0), else `cannot tell`. The mean's p-values are adjusted over
-    all cells of main metrics, and of the others.
+    lose), `some` (some surely gain, and the mean may be 0); `hurts everywhere`, `hurts on average` and `hurts some`
+    likewise below 0; else `cannot tell`. The mean's p-values are adjusted over all cells of main metrics, and of the
+    others.
     """
     rows: list[Row] = []
     for gain_set in sets:
@@ -100,9 +102,11 @@ def _judge(rows: list[Row]) -> None:
 def _holds(row: Row) -> str:
     if row["helped"] and row["hurt"]:
         return MIXED
-    surely = row["p_adjusted"] is not None and row["p_adjusted"] <= LEVEL and row["gain"] > 0
-    if surely and row["new_low"] is not None and row["new_low"] > 0:
-        return EVERYWHERE
-    if surely:
-        return ON_AVERAGE
-    return SOME if row["helped"] else CANNOT_TELL
+    if row["p_adjusted"] is not None and row["p_adjusted"] <= LEVEL and row["gain"] != 0:
+        known = row["new_low"] is not None
+        if row["gain"] > 0:
+            return EVERYWHERE if known and row["new_low"] > 0 else ON_AVERAGE
+        return HURTS_EVERYWHERE if known and row["new_high"] < 0 else HURTS_ON_AVERAGE
+    if row["helped"]:
+        return SOME
+    return HURTS_SOME if row["hurt"] else CANNOT_TELL

@@ -172,6 +172,11 @@ def _overall(main: Sequence[Contest]) -> str:
     which = "Which data, of those scored so far" if any(contest.absent for contest in main) else "Which data"
     if main[0].population == THESE:
         return f"{which}: {_verdict(main, THESE)}."
+    if all(contest.here is None for contest in main):
+        return (
+            f"{which}, for new bases like these ({_units(main[0])} seen): {_verdict(main, LIKE_THESE)}. Of the bases "
+            "tried nothing is sure: for none of them are there two items or seeds to take an interval from."
+        )
     return (
         f"{which}, for the bases tried: {_verdict(main, THESE)}. "
         f"For new bases like these ({_units(main[0])} seen): {_verdict(main, LIKE_THESE)}."

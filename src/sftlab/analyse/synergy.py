@@ -8,7 +8,16 @@ import polars as pl
 from sftlab.analyse.agreement import Agreement, agreements, mean_agreement
 from sftlab.analyse.analysis import framed
 from sftlab.analyse.components import Components, components
-from sftlab.analyse.consistency import EVERYWHERE, MIXED, ON_AVERAGE, SOME, consistency_frame
+from sftlab.analyse.consistency import (
+    EVERYWHERE,
+    HURTS_EVERYWHERE,
+    HURTS_ON_AVERAGE,
+    HURTS_SOME,
+    MIXED,
+    ON_AVERAGE,
+    SOME,
+    consistency_frame,
+)
 from sftlab.analyse.effects import Effect, Finding
 from sftlab.analyse.gain_array import FACTOR_AXES, Factor, GainArray, gain_array
 from sftlab.analyse.gain_sets import GainSet
@@ -208,6 +217,9 @@ def _consistency_findings(frame: pl.DataFrame) -> Iterator[Finding]:
         (ON_AVERAGE, "Helps on average over families like these"),
         (MIXED, "Helps some families and hurts others"),
         (SOME, "Helps some families, and the mean cannot be told"),
+        (HURTS_EVERYWHERE, "Hurts everywhere (a new family like these would lose too)"),
+        (HURTS_ON_AVERAGE, "Hurts on average over families like these"),
+        (HURTS_SOME, "Hurts some families, and the mean cannot be told"),
     ):
         pairs = [f"{row['dataset']} on {row['benchmark']}" for row in main.filter(pl.col("holds") == holds).to_dicts()]
         if pairs:

@@ -16,6 +16,7 @@ AT_MOST = 5
 
 def audit(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
     """Look for copies, values below chance, unread answers, confounds and whatever else misleads."""
+    from sftlab.analyse.wording import counted
     from sftlab.cli.printing import print_json, print_line
 
     results, unread = _audited(study, store)
@@ -40,7 +41,7 @@ def audit(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) 
     if not by_check:
         print_line("nothing was found")
     elif excluded:
-        print_line(f"The analyses leave {excluded} scores out and say so; the rest is for you to judge.")
+        print_line(f"The analyses leave {counted(excluded, 'score')} out and say so; the rest is for you to judge.")
 
 
 def _audited(study: "Path", store: "Path | None") -> "tuple[Results, str | None]":

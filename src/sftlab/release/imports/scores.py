@@ -102,6 +102,8 @@ def _long(frame: pl.DataFrame, columns: ScoreColumns) -> pl.DataFrame:
 
 def _filled(frame: pl.DataFrame, columns: ScoreColumns) -> pl.DataFrame:
     """All columns there, bases told by their dataset, values as shares."""
+    if frame.is_empty():
+        raise DataError("there is no score: the file has columns and no rows")
     if not frame["value"].dtype.is_numeric():
         raise DataError(f"scores are numbers, and the column of values holds {frame['value'].dtype}")
     typed = conformed(frame.with_columns(epoch=_or_null(frame, "epoch")), SCORES)

@@ -12,9 +12,17 @@ from sftlab.report.palette import BASE_COLOURS, NEUTRAL
 from sftlab.report.text import figure_text, hover, interval, number, signed
 
 Row = dict[str, Any]
-HOLDS = ("everywhere", "on average", "some", "mixed", "cannot tell")
-HOLDS_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#D55E00", NEUTRAL)
-HOLDS_SYMBOLS = ("star", "circle", "triangle-up", "diamond", "circle-open")
+HOLDS_MARKS = {
+    "everywhere": ("everywhere", "#0072B2", "star"),
+    "on average": ("on average", "#56B4E9", "circle"),
+    "some": ("some families", "#009E73", "triangle-up"),
+    "mixed": ("some, and hurts others", "#CC79A7", "diamond"),
+    "hurts some": ("hurts some families", "#E69F00", "triangle-down"),
+    "hurts on average": ("hurts on average", "#E69F00", "square"),
+    "hurts everywhere": ("hurts everywhere", "#D55E00", "x"),
+    "cannot tell": ("cannot tell", NEUTRAL, "circle-open"),
+}
+"""What the legend calls each, its colour (Okabe & Ito: blues help, oranges hurt) and its symbol."""
 WIDE = 12
 
 
@@ -178,14 +186,14 @@ def consistency_map(rows: Sequence[Row]) -> Figure:
     benchmarks = list(dict.fromkeys(row["benchmark"] for row in rows))
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
     traces: list[Trace] = []
-    for holds, colour, symbol in zip(HOLDS, HOLDS_COLOURS, HOLDS_SYMBOLS, strict=True):
+    for holds, (name, colour, symbol) in HOLDS_MARKS.items():
         of_kind = [row for row in rows if row["holds"] == holds]
         if of_kind:
             traces.append(
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "name": figure_text({"some": "some families", "mixed": "some, and hurts others"}.get(holds, holds)),
+                    "name": figure_text(name),
                     "x": [datasets.index(row["dataset"]) for row in of_kind],
                     "y": [benchmarks.index(row["benchmark"]) for row in of_kind],
                     "marker": {"color": colour, "symbol": symbol, "size": 13},

@@ -60,7 +60,8 @@ def _consistency(material: Material) -> Panel:
             rows.append({**row, "lines": lines})
     note = (
         "Star: a new family like these would gain too (95 % prediction interval above 0). Circle: the mean over "
-        "families surely gains. Triangle: some families surely gain. Diamond: some gain, some lose. Hollow: unknown."
+        "families surely gains. Triangle: some families surely gain. Diamond: some gain, some lose. Triangle "
+        "downwards, square and cross: some, the mean and a new family lose. Hollow: unknown."
     )
     variant = Variant("all benchmarks", consistency_map(rows), ())
     return Panel("consistency", "What holds over base families", "Benchmarks", (variant,), note=note)

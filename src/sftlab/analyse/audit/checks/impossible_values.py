@@ -1,5 +1,6 @@
 """Scores that the metric cannot give, and scores that are the same for everybody."""
 
+import math
 from collections.abc import Iterator
 
 import polars as pl
@@ -23,11 +24,12 @@ def impossible_values(tables: Tables) -> Iterator[AuditFinding]:
         low, high = _range_of(str(benchmark), str(metric))
         wrong = rows.filter(~pl.col("value").is_between(low, high) | pl.col("value").is_infinite())
         if not wrong.is_empty():
+            are = "is" if wrong.height == 1 else "are"
+            bounds = "not finite" if math.isinf(high - low) else f"outside [{plain(low)}, {plain(high)}]"
             yield AuditFinding(
                 check="impossible_values",
                 severity="error",
-                text=f"{counted(wrong.height, 'value')} of {metric} on {benchmark} lie outside "
-                f"[{plain(low)}, {plain(high)}]",
+                text=f"{counted(wrong.height, 'value')} of {metric} on {benchmark} {are} {bounds}",
                 why="the metric cannot give them: they are of another metric or scale, or broken",
                 advice="find out where the numbers come from; the analyses leave them out",
                 rows=wrong.select(KEPT),
@@ -38,7 +40,8 @@ def impossible_values(tables: Tables) -> Iterator[AuditFinding]:
         yield AuditFinding(
             check="impossible_values",
             severity="warning",
-            text=f"{counted(unexplained.height, 'score')} are missing without a reason",
+            text=f"{counted(unexplained.height, 'score')} {'is' if unexplained.height == 1 else 'are'} missing without "
+            "a reason",
             why="models that could not be scored are seldom like the others, so that means leave out a kind of model",
             advice="find out what became of them",
             rows=unexplained.select("checkpoint", "base", "dataset", "benchmark", "scorer", "metric", "status"),

@@ -34,8 +34,8 @@ def outliers(tables: Tables) -> Iterator[AuditFinding]:
     yield AuditFinding(
         check="outliers",
         severity="note",
-        text=f"{counted(far.height, 'score')} lie more than {FAR:.0f} robust deviations from what base and data "
-        f"let one expect, on {counted(far['benchmark'].n_unique(), 'benchmark')}",
+        text=f"{counted(far.height, 'score')} {'lies' if far.height == 1 else 'lie'} more than {FAR:.0f} robust "
+        f"deviations from what base and data let one expect, on {counted(far['benchmark'].n_unique(), 'benchmark')}",
         why="single models that broke down (or were mixed up) pull means and correlations",
         advice="look at their losses and answers",
         rows=far.sort(pl.col("deviations").abs(), descending=True).select(
