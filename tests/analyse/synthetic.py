@@ -301,6 +301,12 @@ def answers(tmp_path, **changes):
     return analysis(*write(Design(**changes), tmp_path))
 
 
+def source_of_intervals(found):
+    """The sentence that says where intervals of the very bases tried come from."""
+    (text,) = [text for text in found.sentences("data") if "come from paired items" in text]
+    return text
+
+
 def only(frame, **wanted):
     rows = frame.filter(*(pl.col(name) == value for name, value in wanted.items()))
     assert rows.height == 1, rows

@@ -9,7 +9,7 @@ from scipy import stats
 
 from sftlab.analyse.answers import analysis
 from sftlab.analyse.gain_sets import FACTORS, GainSet
-from tests.analyse.synthetic import Design, write
+from tests.analyse.synthetic import Design, source_of_intervals, write
 
 
 def two_bases_of_unequal_items(first, second):
@@ -46,8 +46,8 @@ def test_base_that_fits_one_item_leaves_the_mean_without_interval():
 
 
 def test_intervals_of_several_bases_say_where_they_come_from(tmp_path):
-    unrepeated = analysis(*write(Design(bases=3, seeds=1, items=20), tmp_path / "one")).sentences("data")[-1]
-    repeated = analysis(*write(Design(bases=3, seeds=2, items=20), tmp_path / "two")).sentences("data")[-1]
+    unrepeated = source_of_intervals(analysis(*write(Design(bases=3, seeds=1, items=20), tmp_path / "one")))
+    repeated = source_of_intervals(analysis(*write(Design(bases=3, seeds=2, items=20), tmp_path / "two")))
     assert "of these very models" in unrepeated
     assert "repeated seeds" in repeated
     assert "of these very models" not in repeated

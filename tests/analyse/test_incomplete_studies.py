@@ -8,7 +8,16 @@ from sftlab.analyse.analysis import SCHEMAS
 from sftlab.analyse.answers import analysis, answer_lines
 from sftlab.analyse.ranking import LIKE_THESE, THESE
 from sftlab.store import Record, Store
-from tests.analyse.synthetic import BENCHMARKS, Design, answers, make_cells, only, replace_rows, write
+from tests.analyse.synthetic import (
+    BENCHMARKS,
+    Design,
+    answers,
+    make_cells,
+    only,
+    replace_rows,
+    source_of_intervals,
+    write,
+)
 
 
 def test_empty_store_says_that_nothing_can_be_said(tmp_path):
@@ -65,14 +74,14 @@ def test_one_base_speaks_of_itself_only(tmp_path):
     first = only(found.ranking, benchmark="arithmetic_test", rank=1)
     assert (first["dataset"], first["n"]) == ("arithmetic", 150)
     assert first["ci_low"] <= 0.5 <= first["ci_high"]
-    assert "this base only" in found.sentences("data")[-1]
+    assert "this base only" in source_of_intervals(found)
     assert "arithmetic for arithmetic_test" in found.sentences("data")[0]
     assert found.comparisons.filter(benchmark="arithmetic_test", dataset="arithmetic", verdict="higher").height == 3
 
 
 def test_one_base_without_repeated_seeds_speaks_of_these_models(tmp_path):
     found = answers(tmp_path, bases=1, seeds=1, items=30)
-    assert "these very models" in found.sentences("data")[-1]
+    assert "these very models" in source_of_intervals(found)
     assert found.seed_noise["sd"].null_count() == found.seed_noise.height
 
 

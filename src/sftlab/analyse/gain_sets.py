@@ -5,7 +5,7 @@ where all are of one family).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -51,39 +51,53 @@ def item_influences(cells: Cells, store: Store) -> dict[MetricKey, Influence]:
         last = [cell for cell in group.tuned if cell.run is not None and cell.epoch == epochs[cell.run]]
         for portion in batches(last):
             paired = paired_rows(item_rows(portion, store), base)
-            for part, rows in paired.partition_by("cell", "scorer", "metric", as_dict=True).items():
-                key = (group.base.benchmark.name, str(part[1]), str(part[2]))
-                run = portion[int(str(part[0]))].run
-                assert run is not None
-                collected.setdefault(key, InfluenceRows()).add(run, rows)
+            runs = [str(cell.run) for cell in portion]
+            for part, rows in paired.partition_by("scorer", "metric", as_dict=True).items():
+                key = (group.base.benchmark.name, str(part[0]), str(part[1]))
+                collected.setdefault(key, InfluenceRows()).add(runs, rows)
     return {key: found.influence() for key, found in collected.items()}
 
 
 class InfluenceRows:
-    """Sparse rows of one influence matrix, before all items are known."""
+    """Blocks of rows of one influence matrix, before all items are known."""
 
     def __init__(self) -> None:
         self._places: dict[tuple[str | None, ...], int] = {}
-        self._rows: list[tuple[str, Labels, NDArray[np.float32]]] = []
+        self._runs: list[str] = []
+        self._blocks: list[tuple[Labels, NDArray[np.float32]]] = []
         self._binary = True
 
-    def add(self, run: str, rows: pl.DataFrame) -> None:
-        """The items of one run's gain (rows of `paired_rows` in one scorer and metric)."""
-        numerator_N, weight_N = rows["numerator"].to_numpy(), rows["weight"].to_numpy()
+    def add(self, runs: Sequence[str], rows: pl.DataFrame) -> None:
+        """The items of some runs' gains (rows of `paired_rows` in one metric); `cell` is a place in `runs`."""
         self._binary &= right_or_wrong(rows["tuned"].to_numpy()) and right_or_wrong(rows["base"].to_numpy())
-        items = zip(rows["cluster"], rows["item"], rows["stratum"], strict=True)
-        names = [item if item[0] is None else item[:1] for item in items]
-        place_N = np.array([self._places.setdefault(name, len(self._places)) for name in names], dtype=np.int64)
-        influence_N = (numerator_N - numerator_N.sum() / weight_N.sum() * weight_N) / weight_N.sum()
-        place_I, own_N = np.unique(place_N, return_inverse=True)
-        self._rows.append((run, place_I, np.bincount(own_N, weights=influence_N).astype(np.float32)))
+        cells, run_N = np.unique(rows["cell"].to_numpy(), return_inverse=True)
+        column_N, place_I = self._columns(rows)
+        numerator_N, weight_N = rows["numerator"].to_numpy(), rows["weight"].to_numpy()
+        numerator_R, weight_R = (np.bincount(run_N, weights=value_N) for value_N in (numerator_N, weight_N))
+        influence_N = (numerator_N - (numerator_R / weight_R)[run_N] * weight_N) / weight_R[run_N]
+        at_N, shape = run_N * len(place_I) + column_N, (len(cells), len(place_I))
+        pull_RI = np.bincount(at_N, weights=influence_N, minlength=len(cells) * len(place_I)).astype(np.float32)
+        pull_RI[np.bincount(at_N, minlength=len(pull_RI)) == 0] = np.nan
+        self._runs.extend(runs[cell] for cell in cells)
+        self._blocks.append((place_I, pull_RI.reshape(shape)))
+
+    def _columns(self, rows: pl.DataFrame) -> tuple[Labels, Labels]:
+        """Which of the rows' own items (clusters, where they share one) each row is of, and where these stand."""
+        alone = pl.col("cluster").is_null()
+        name = pl.struct("cluster", *(pl.when(alone).then(pl.col(column)) for column in ("item", "stratum")))
+        coded = rows.select(name.alias("name")).with_columns(code=pl.col("name").rank("dense").cast(pl.Int64()) - 1)
+        distinct = coded.unique("code").sort("code")["name"].struct.unnest()
+        place_I = [self._places.setdefault(item, len(self._places)) for item in distinct.iter_rows()]
+        return coded["code"].to_numpy(), np.array(place_I, dtype=np.int64)
 
     def influence(self) -> Influence:
         """The matrix of all runs, NaN where a run does not have an item."""
-        influence_RI = np.full((len(self._rows), len(self._places)), np.nan, dtype=np.float32)
-        for row, (_, place_N, influence_N) in enumerate(self._rows):
-            influence_RI[row, place_N] = influence_N
-        return Influence(tuple(run for run, _, _ in self._rows), influence_RI, self._binary)
+        influence_RI = np.full((len(self._runs), len(self._places)), np.nan, dtype=np.float32)
+        first = 0
+        for place_I, pull_RI in self._blocks:
+            influence_RI[first : first + len(pull_RI), place_I] = pull_RI
+            first += len(pull_RI)
+        return Influence(tuple(self._runs), influence_RI, self._binary)
 
 
 @dataclass(frozen=True, eq=False)

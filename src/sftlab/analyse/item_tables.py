@@ -9,6 +9,7 @@ from sftlab.analyse.item_scores import READ, paired_rows, weighed
 from sftlab.analyse.schemas import conformed
 
 PARTS = ["benchmark", "scorer", "metric"]
+KEPT = {"checkpoint": pl.String(), "benchmark": pl.String(), **READ}
 
 
 def influences_of_items(scores: pl.DataFrame, items: pl.DataFrame) -> Mapping[MetricKey, Influence]:
@@ -20,24 +21,29 @@ def influences_of_items(scores: pl.DataFrame, items: pl.DataFrame) -> Mapping[Me
     """
     gained = last_epochs(scores).filter(pl.col("gain").is_not_null())
     bases = dict(scores.filter(pl.col("run").is_null()).select("base", "checkpoint").iter_rows())
-    by_checkpoint = items.filter(pl.col("status").fill_null("done") == "done").partition_by(
-        "checkpoint", *PARTS, as_dict=True
-    )
-    collected: dict[MetricKey, InfluenceRows] = {}
-    incomplete: set[MetricKey] = set()
-    for row in gained.select("run", "checkpoint", "base", *PARTS).iter_rows(named=True):
-        benchmark, scorer, metric = (str(row[name]) for name in PARTS)
-        key = (benchmark, scorer, metric)
-        tuned = by_checkpoint.get((row["checkpoint"], *key))
-        base = by_checkpoint.get((bases.get(row["base"]), *key))
-        pairs = None if tuned is None or base is None else paired_rows(_weighed(tuned), _weighed(base))
-        if pairs is None or pairs.is_empty():
-            incomplete.add(key)
-        else:
-            collected.setdefault(key, InfluenceRows()).add(row["run"], pairs)
-    return {key: found.influence() for key, found in collected.items() if key not in incomplete}
+    known = conformed(items, KEPT)
+    done = known.with_columns(pl.col("status").fill_null("done")).filter(pl.col("status") == "done")
+    by_metric = done.partition_by(*PARTS, as_dict=True)
+    collected: dict[MetricKey, Influence] = {}
+    for part, runs in gained.partition_by(*PARTS, as_dict=True, maintain_order=True).items():
+        of_metric = by_metric.get(part)
+        influence = None if of_metric is None else _influence(runs, of_metric, bases)
+        if influence is not None:
+            collected[str(part[0]), str(part[1]), str(part[2])] = influence
+    return collected
 
 
-def _weighed(items: pl.DataFrame) -> pl.DataFrame:
-    known = items.with_columns(status=pl.col("status").fill_null("done"))
-    return weighed(conformed(known, READ).with_columns(cell=pl.lit(0, dtype=pl.Int32())))
+def _influence(runs: pl.DataFrame, items: pl.DataFrame, bases: Mapping[str, str]) -> Influence | None:
+    """Influences on the gains of all runs in one metric; None where any of them lacks items."""
+    found = InfluenceRows()
+    for (base,), of_base in runs.partition_by("base", as_dict=True, maintain_order=True).items():
+        places = of_base.select("checkpoint").with_row_index("cell").with_columns(pl.col("cell").cast(pl.Int32()))
+        tuned = items.join(places, on="checkpoint", maintain_order="right_left")
+        reference = items.filter(pl.col("checkpoint") == bases.get(str(base), "")).with_columns(
+            cell=pl.lit(0, dtype=pl.Int32())
+        )
+        pairs = paired_rows(weighed(tuned), weighed(reference))
+        if pairs["cell"].n_unique() < of_base.height:
+            return None
+        found.add(of_base["run"].to_list(), pairs)
+    return found.influence()

@@ -15,7 +15,7 @@ from sftlab.analyse.verdicts import LEVEL, Row
 from sftlab.analyse.wording import SHARES, amount, counted, listed, plain, spoken
 
 POWER = 0.8
-POINTS = 24
+POINTS = 16
 """Quantiles by which the estimate of a variance is represented."""
 SURELY_KNOWN_DF = 2000
 MANY = 8

@@ -1,14 +1,15 @@
 """Which data for which benchmark: mean gain of every dataset, and every dataset against every other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import polars as pl
 
 from sftlab.analyse.analysis import framed
-from sftlab.analyse.gain_sets import GainSet, last_epochs
-from sftlab.analyse.intervals import Estimate, Reals
+from sftlab.analyse.gain_sets import GainSet, codes, last_epochs
+from sftlab.analyse.intervals import Estimate, Labels, Reals
 from sftlab.analyse.metrics import metric_named
 from sftlab.analyse.multiplicity import holm_within_families
 from sftlab.analyse.power import add_smallest_effects
@@ -51,34 +52,58 @@ def gains_frame(sets: Sequence[GainSet], scores: pl.DataFrame) -> pl.DataFrame:
         "benchmark", "scorer", "metric", as_dict=True, maintain_order=True
     ).items():
         gain_set = by_key.get((str(part[0]), str(part[1]), str(part[2])))
-        for cell, of_cell in of_part.partition_by("base", "dataset", as_dict=True, maintain_order=True).items():
-            methods = of_cell["method"].unique(maintain_order=True).to_list()
-            for method in [ALL_METHODS, *methods]:
-                of_method = of_cell if method == ALL_METHODS else of_cell.filter(pl.col("method") == method)
-                names = {"base": cell[0], "family": of_cell["family"][0], "dataset": cell[1], "method": method}
-                of_base = untuned.filter((pl.col("base") == cell[0]) & (pl.col("benchmark") == part[0]))
-                rows.append({**names, **_gain_of_cell(gain_set, of_method, of_base)})
+        known = None if gain_set is None else _Known.of(gain_set)
+        main, unit = bool(of_part["main"][0]), metric_named(str(part[2])).unit if part[2] else None
+        metric = {**dict(zip(("benchmark", "scorer", "metric"), part, strict=True)), "main": main, "unit": unit}
+        runs, methods = of_part["run"].to_list(), of_part["method"].to_list()
+        for names, places in _cells(of_part):
+            for method in [ALL_METHODS, *dict.fromkeys(methods[place] for place in places)]:
+                chosen = [place for place in places if method in {ALL_METHODS, methods[place]}]
+                gain = None if known is None else known.gain([runs[place] for place in chosen])
+                if gain is None:
+                    of_base = untuned.filter((pl.col("base") == names["base"]) & (pl.col("benchmark") == part[0]))
+                    gain = {"gain": None, "p": None, "n": 0, **_missing(of_part[chosen], of_base)}
+                rows.append({**names, "method": method, **metric, **gain})
     for main in (True, False):
         for is_mean in (True, False):
             adjust([row for row in rows if row["main"] is main and (row["method"] == ALL_METHODS) is is_mean], "gain")
     return framed("gains", rows)
 
 
-def _gain_of_cell(gain_set: GainSet | None, scores: pl.DataFrame, of_base: pl.DataFrame) -> Row:
-    """Gain of some runs of one base and dataset, or why there is none; `scores` are their rows in one metric.
+def _cells(of_part: pl.DataFrame) -> Iterator[tuple[Row, list[int]]]:
+    """The places of the rows of every base x dataset cell, in the order in which cells come first."""
+    cells: dict[tuple[str, str], list[int]] = {}
+    for place, cell in enumerate(zip(of_part["base"], of_part["dataset"], strict=True)):
+        cells.setdefault(cell, []).append(place)
+    for (base, dataset), places in cells.items():
+        yield {"base": base, "family": of_part["family"][places[0]], "dataset": dataset}, places
 
-    `of_base` are the rows of the base itself on the same benchmark.
-    """
-    first = scores.row(0, named=True)
-    metric = {name: first[name] for name in ("benchmark", "scorer", "metric", "main")}
-    named: Row = {**metric, "unit": metric_named(str(first["metric"])).unit if first["metric"] else None}
-    if gain_set is not None:
-        mask_R = gain_set.rows["run"].is_in(scores["run"].to_list()).to_numpy()
-        if mask_R.any():
-            estimate = gain_set.of_these_bases(gain_set.weights(mask_R))
-            counts = {"n": int(mask_R.sum()), "items": estimate.n, "seeds": _seeds(gain_set.rows.filter(mask_R))}
-            return {**named, "gain": estimate.value, **ends(estimate), **counts, "status": "done", "p": estimate.p}
-    return {**named, "gain": None, "p": None, "n": 0, **_missing(scores, of_base)}
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """The gains of one metric by run; `seeds` has a number for each distinct seed, one entry a run."""
+
+    gain_set: GainSet
+    places: Mapping[str, int]
+    seeds: Labels
+
+    @classmethod
+    def of(cls, gain_set: GainSet) -> "_Known":
+        """Those of a set."""
+        rows = gain_set.rows
+        places = {run: place for place, run in enumerate(rows["run"])}
+        return cls(gain_set, places, codes(rows, "seed", "order_seed", "init_seed"))
+
+    def gain(self, runs: Sequence[str]) -> Row | None:
+        """Mean gain of these runs of one base and dataset; None where none of them has one."""
+        picked = [self.places[run] for run in runs if run in self.places]
+        if not picked:
+            return None
+        mask_R = np.zeros(len(self.seeds), dtype=np.bool_)
+        mask_R[picked] = True
+        estimate = self.gain_set.of_these_bases(self.gain_set.weights(mask_R))
+        counts = {"n": int(mask_R.sum()), "items": estimate.n, "seeds": len(np.unique(self.seeds[picked]))}
+        return {"gain": estimate.value, **ends(estimate), **counts, "status": "done", "p": estimate.p}
 
 
 def _missing(scores: pl.DataFrame, of_base: pl.DataFrame) -> Row:
@@ -93,10 +118,6 @@ def _missing(scores: pl.DataFrame, of_base: pl.DataFrame) -> Row:
     if not why.is_empty():
         return {"status": why["status"][0], "reason": f"the base: {why['reason'][0] or 'not scored'}"}
     return {"status": "unfit", "reason": "no item fits both the base and the tuned model"}
-
-
-def _seeds(rows: pl.DataFrame) -> int:
-    return rows.select("seed", "order_seed", "init_seed").unique().height
 
 
 def ends(estimate: Estimate) -> Row:
