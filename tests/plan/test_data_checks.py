@@ -36,7 +36,7 @@ def study(tmp_path: Path) -> Path:
 
 def test_templates_shared_examples_and_contamination_are_found_once_and_kept(study, tmp_path):
     opened = open_study(study, tmp_path / "store")
-    found = data_checks(opened)
+    found = data_checks(opened).found
     planted = {
         (row["check"], row["dataset"], row["other"]): (row["count"], row["of"])
         for row in found.iter_rows(named=True)
@@ -47,7 +47,36 @@ def test_templates_shared_examples_and_contamination_are_found_once_and_kept(stu
         ("shared_examples", "one", "two"): (1, 3),
         ("contamination", "one", "own"): (1, 1),
     }
-    assert data_checks(open_study(study, tmp_path / "store")).equals(found)
+    again = data_checks(open_study(study, tmp_path / "store"), seconds=0)
+    assert again.found.equals(found)
+    assert (again.left, again.not_checked) == (0, None)
+
+
+def test_checks_that_there_is_no_time_for_are_counted_and_made_the_next_time(study, tmp_path):
+    opened, told = open_study(study, tmp_path / "store"), []
+    none = data_checks(opened, seconds=0, on_check=lambda *step: told.append(step))
+    datasets, benchmarks = len(opened.resolved.dataset_digests), len(opened.resolved.benchmarks)
+    every = datasets + datasets * (datasets - 1) // 2 + datasets * benchmarks
+    assert (none.left, none.found.height) == (every, 0)
+    assert told == [(done, every) for done in range(every)]
+    assert f"{every} comparisons of datasets were left out" in none.not_checked
+    assert data_checks(opened).found.height >= 3
+
+
+def test_texts_that_are_not_here_leave_what_the_others_show(study, tmp_path):
+    opened = open_study(study, tmp_path / "store")
+    (study.parent / "own.jsonl").unlink()
+    checks = data_checks(opened)
+    assert "own" in checks.not_checked
+    assert "baked_template" in checks.found["check"].to_list()
+
+
+def test_analyse_looks_through_texts_and_says_what_it_left_out(study, tmp_path):
+    done = CliRunner().invoke(app, ["analyse", str(study), "--store", str(tmp_path / "store"), "--json"])
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert answer["texts_not_checked"] is None
+    assert {"baked_template", "contamination"} <= {finding["check"] for finding in answer["audit"]}
 
 
 def test_the_audit_names_them(study, tmp_path):

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
 def analyse(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
     """Say which data helped which benchmark, how sure that is, and what went with it."""
     from sftlab.cli.printing import print_json, print_line
-    from sftlab.plan.opening import open_results
+    from sftlab.cli.texts import SECONDS, audited_results
 
-    results = open_results(study, store)
+    results, unread = audited_results(study, store, seconds=SECONDS)
     if as_json:
-        print_json(results.analysis.to_json())
+        print_json({**results.analysis.to_json(), "texts_not_checked": unread})
         return
     print_analysis(results.analysis)
     for line in (*left_out_lines(results.table("scores")), *results.notes):
         print_line(line)
+    if unread is not None:
+        print_line(f"Not all texts of the data were looked at: {unread} (`sftlab audit {study}` takes its time)")
 
 
 def left_out_lines(scores: "pl.DataFrame") -> list[str]:

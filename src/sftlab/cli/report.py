@@ -25,6 +25,7 @@ def report(
 ) -> None:
     """Write one self-contained html page about a study, also of a half-done one."""
     from sftlab.cli.printing import print_json, print_line
+    from sftlab.cli.texts import SECONDS, with_texts
     from sftlab.plan.opening import open_study
     from sftlab.report.page import write_report_figures
     from sftlab.store.imported import is_imported
@@ -33,7 +34,7 @@ def report(
         results, context = _imported(study)
     else:
         opened = open_study(study, store)
-        results, context = _with_texts(opened), study_context(opened)
+        results, context = with_texts(opened, seconds=SECONDS)[0], study_context(opened)
     page = write_page(results, context, out or study.resolve().with_suffix(".html"))
     written = [] if figures is None else write_report_figures(results.analysis, results.tables(), context, figures)
     if as_json:
@@ -42,17 +43,6 @@ def report(
     print_line(f"report: {page}")
     if figures is not None:
         print_line(f"{len(written)} figures as svg, pdf and png, each with its data as csv: {figures}")
-
-
-def _with_texts(opened: "Opened") -> "Results":
-    """Results with what was found in the texts of their data, where these are here."""
-    from sftlab.errors import BenchmarkError, DataError
-    from sftlab.plan.data_checks import data_checks
-
-    try:
-        return opened.results.with_data_checks(data_checks(opened))
-    except (BenchmarkError, DataError):
-        return opened.results
 
 
 def write_page(results: "Results", context: "ReportContext", out: Path) -> Path:

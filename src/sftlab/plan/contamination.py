@@ -1,6 +1,6 @@
 """Which benchmark items occur in which training sets of a study; found once and remembered in the store."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,27 +34,36 @@ ITEMS = {
 
 @dataclass(frozen=True)
 class ContaminationTables:
-    """`contamination`: counts for each dataset and benchmark; `contaminated_items`: each item found, and where."""
+    """`contamination`: counts for each dataset and benchmark; `contaminated_items`: each item found, and where.
+
+    `left` is how many pairs of dataset and benchmark there was no time to compare.
+    """
 
     contamination: pl.DataFrame
     contaminated_items: pl.DataFrame
+    left: int = 0
 
 
-def contamination_tables(opened: Opened) -> ContaminationTables:
+def contamination_tables(opened: Opened, *, goes_on: Callable[[], bool] = lambda: True) -> ContaminationTables:
     """Every benchmark of a study against the whole of every dataset, also what a run does not draw from it.
 
-    `share` is contaminated over tested items, null where none is tested. Raises BenchmarkError where the items of a
-    benchmark are not here yet, DataError where a dataset is not.
+    `goes_on` is asked before each comparison that was not made before, and leaves it out where it says no. `share` is
+    contaminated over tested items, null where none is tested. Raises BenchmarkError where the items of a benchmark are
+    not here yet, DataError where a dataset is not.
     """
     store, resolved = opened.store, opened.resolved
     known: dict[str, Any] = dict(store.read_note(NOTE) or {})
     counts: list[dict[str, object]] = []
     items: list[dict[str, object]] = []
     questions: dict[str, Mapping[str, str]] = {}
+    left = 0
     for name, content in resolved.dataset_digests.items():
         for ref, benchmark_digest in resolved.benchmarks:
             key = digest([CONTAMINATION_VERSION, content, benchmark_digest])
             if key not in known:
+                if not goes_on():
+                    left += 1
+                    continue
                 if ref.name not in questions:
                     questions[ref.name] = benchmark_questions(opened.study.evaluation, ref)
                 dataset = dataset_in_memory(opened.study.datasets[name], name, content)
@@ -66,7 +75,7 @@ def contamination_tables(opened: Opened) -> ContaminationTables:
     frame = pl.DataFrame(counts, schema={name: kind for name, kind in COUNTS.items() if name != "share"}, orient="row")
     share = pl.when(pl.col("tested") > 0).then(pl.col("contaminated") / pl.col("tested"))
     return ContaminationTables(
-        frame.with_columns(share.alias("share")).select(*COUNTS), pl.DataFrame(items, schema=ITEMS, orient="row")
+        frame.with_columns(share.alias("share")).select(*COUNTS), pl.DataFrame(items, schema=ITEMS, orient="row"), left
     )
 
 
