@@ -9,8 +9,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import sftlab
-from sftlab.analyse.analysis import SCHEMAS
 from sftlab.analyse.answers import analysis, answer_lines
+from sftlab.analyse.frames import SCHEMAS
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.properties import dataset_units, independent_datasets
 from sftlab.analyse.ranking import LIKE_THESE, THESE, comparisons_frame, ranking_frame

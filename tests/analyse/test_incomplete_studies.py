@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import polars as pl
 
-from sftlab.analyse.analysis import SCHEMAS
 from sftlab.analyse.answers import analysis, answer_lines
+from sftlab.analyse.frames import SCHEMAS
 from sftlab.analyse.ranking import LIKE_THESE, THESE
 from sftlab.store import Record, Store
 from tests.analyse.synthetic import (

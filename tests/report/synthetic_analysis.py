@@ -5,9 +5,10 @@ import statistics
 import numpy as np
 import polars as pl
 
-from sftlab.analyse.analysis import SCHEMAS, Analysis, framed
+from sftlab.analyse.analysis import Analysis
 from sftlab.analyse.dimensions import dimension_findings, dimension_frames
 from sftlab.analyse.effects import Finding
+from sftlab.analyse.frames import SCHEMAS, framed
 from sftlab.analyse.maps import maps
 from sftlab.analyse.schemas import DIMENSIONS, LOGLIKS, RUNS, conformed
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sftlab.analyse.analysis import framed
+from sftlab.analyse.frames import framed
 from sftlab.report.blocks import DataTable, Panel
 from sftlab.report.palette import Palette
 from sftlab.report.sections.data import data

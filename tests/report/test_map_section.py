@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import polars as pl
 import pytest
 
-from sftlab.analyse.analysis import framed
+from sftlab.analyse.frames import framed
 from sftlab.analyse.model_map import ModelMap
 from sftlab.report.blocks import Panel
 from sftlab.report.context import ReportContext

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from sftlab.analyse.analysis import framed
 from sftlab.analyse.audit.finding import AuditFinding
+from sftlab.analyse.frames import framed
 from sftlab.report.figures.synergy import agreement_map, consistency_map, loadings_map, scree, share_forest
 from sftlab.report.sections.audit import audit
 from sftlab.report.sections.material import Material

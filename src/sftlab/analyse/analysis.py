@@ -1,7 +1,5 @@
 """Everything that an analysis of a study found: what the command line prints and the report draws."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 
@@ -9,261 +7,8 @@ import polars as pl
 
 from sftlab.analyse.audit.finding import AuditFinding
 from sftlab.analyse.effects import SECTIONS, Finding, Section
+from sftlab.analyse.frames import SCHEMAS, TSNE, framed
 from sftlab.analyse.model_map import ModelMap, Tsne, tsne
-
-TEXT, REAL, COUNT, TRUTH = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()
-Schema = Mapping[str, pl.DataType]
-
-METRIC: Schema = {"benchmark": TEXT, "scorer": TEXT, "metric": TEXT, "main": TRUTH, "unit": TEXT}
-INTERVAL: Schema = {"se": REAL, "ci_low": REAL, "ci_high": REAL, "n": COUNT}
-TEST: Schema = {"p": REAL, "p_adjusted": REAL, "verdict": TEXT}
-
-SCHEMAS: Mapping[str, Schema] = {
-    "metrics": {**METRIC, "higher_is_better": TRUTH, "scored": COUNT},
-    "gains": {
-        "base": TEXT,
-        "family": TEXT,
-        "dataset": TEXT,
-        "method": TEXT,
-        **METRIC,
-        "gain": REAL,
-        **INTERVAL,
-        "items": COUNT,
-        "seeds": COUNT,
-        "status": TEXT,
-        "reason": TEXT,
-        **TEST,
-    },
-    "ranking": {
-        **METRIC,
-        "population": TEXT,
-        "dataset": TEXT,
-        "rank": COUNT,
-        "gain": REAL,
-        **INTERVAL,
-        "cells": COUNT,
-        "fewest_items": COUNT,
-    },
-    "comparisons": {
-        **METRIC,
-        "population": TEXT,
-        "dataset": TEXT,
-        "other": TEXT,
-        "difference": REAL,
-        **INTERVAL,
-        **TEST,
-        "smallest_effect": REAL,
-    },
-    "power": {
-        **METRIC,
-        "question": TEXT,
-        "population": TEXT,
-        "smallest_effect": REAL,
-        "questions": COUNT,
-        "n": COUNT,
-    },
-    "properties": {
-        **METRIC,
-        "property": TEXT,
-        "scope": TEXT,
-        "kind": TEXT,
-        "correlation": REAL,
-        **INTERVAL,
-        "cells": COUNT,
-        **TEST,
-    },
-    "property_points": {
-        **METRIC,
-        "property": TEXT,
-        "base": TEXT,
-        "family": TEXT,
-        "dataset": TEXT,
-        "value": REAL,
-        "gain": REAL,
-    },
-    "partial_correlations": {
-        **METRIC,
-        "property": TEXT,
-        "scope": TEXT,
-        "given": TEXT,
-        "correlation": REAL,
-        **INTERVAL,
-        "cells": COUNT,
-        **TEST,
-    },
-    "strongest_property": {
-        **METRIC,
-        "property": TEXT,
-        "correlation": REAL,
-        "behind": REAL,
-        **INTERVAL,
-        "led": REAL,
-        "in_set": TRUTH,
-    },
-    "layer_change": {
-        "method": TEXT,
-        "part": TEXT,
-        "depth": REAL,
-        "relative_change": REAL,
-        **INTERVAL,
-        "cells": COUNT,
-        "near_peak": TRUTH,
-    },
-    "layer_correlations": {
-        **METRIC,
-        "method": TEXT,
-        "depth": REAL,
-        "divided_by_total": TRUTH,
-        "correlation": REAL,
-        **INTERVAL,
-        "cells": COUNT,
-        **TEST,
-        "near_peak": TRUTH,
-    },
-    "training": {
-        **METRIC,
-        "factor": TEXT,
-        "level": TEXT,
-        "other": TEXT,
-        "difference": REAL,
-        **INTERVAL,
-        "cells": COUNT,
-        "smallest_effect": REAL,
-        **TEST,
-    },
-    "training_points": {
-        **METRIC,
-        "factor": TEXT,
-        "level": TEXT,
-        "other": TEXT,
-        "base": TEXT,
-        "family": TEXT,
-        "dataset": TEXT,
-        "gain": REAL,
-        "other_gain": REAL,
-    },
-    "seed_noise": {**METRIC, "sd": REAL, "df": COUNT},
-    "agreement": {
-        "factor": TEXT,
-        "level": TEXT,
-        "other": TEXT,
-        "raw": REAL,
-        "correlation": REAL,
-        "ci_low": REAL,
-        "ci_high": REAL,
-        "n": COUNT,
-        "units": TEXT,
-        "ceiling": REAL,
-        "disattenuated": REAL,
-        "p": REAL,
-        "p_adjusted": REAL,
-    },
-    "mean_agreement": {
-        "factor": TEXT,
-        "correlation": REAL,
-        "ci_low": REAL,
-        "ci_high": REAL,
-        "n": COUNT,
-        "p": REAL,
-    },
-    "components": {
-        "component": COUNT,
-        "share": REAL,
-        "cumulative": REAL,
-        "null_share": REAL,
-        "null_high": REAL,
-        "beyond_null": TRUTH,
-    },
-    "loadings": {"component": COUNT, "benchmark": TEXT, "loading": REAL},
-    "variance_shares": {"source": TEXT, "share": REAL, **INTERVAL, "variance": REAL},
-    "dimension_by_depth": {
-        "base": TEXT,
-        "family": TEXT,
-        "dataset": TEXT,
-        "method": TEXT,
-        "layer": COUNT,
-        "depth": REAL,
-        "dimension": REAL,
-        "ci_low": REAL,
-        "ci_high": REAL,
-        "change": REAL,
-        "models": COUNT,
-        "points": COUNT,
-    },
-    "dimension_change": {"method": TEXT, "depth": REAL, "change": REAL, **INTERVAL, "cells": COUNT, **TEST},
-    "map_points": {
-        "source": TEXT,
-        "view": TEXT,
-        "checkpoint": TEXT,
-        "run": TEXT,
-        "base": TEXT,
-        "family": TEXT,
-        "dataset": TEXT,
-        "method": TEXT,
-        "samples": COUNT,
-        "schedule": TEXT,
-        "seed": COUNT,
-        "epoch": COUNT,
-        "last": TRUTH,
-        "x": REAL,
-        "y": REAL,
-    },
-    "map_components": {"source": TEXT, "view": TEXT, "component": COUNT, "share": REAL, "cumulative": REAL},
-    "map_groups": {
-        "source": TEXT,
-        "view": TEXT,
-        "factor": TEXT,
-        "share": REAL,
-        "null_share": REAL,
-        "null_high": REAL,
-        "p": REAL,
-        "p_adjusted": REAL,
-        "levels": COUNT,
-        "cells": COUNT,
-    },
-    "map_movement": {
-        "source": TEXT,
-        "method": TEXT,
-        "epochs": COUNT,
-        "epoch": COUNT,
-        "distance": REAL,
-        **INTERVAL,
-        "cells": COUNT,
-        "share": REAL,
-        "share_low": REAL,
-        "share_high": REAL,
-    },
-    "consistency": {
-        **METRIC,
-        "dataset": TEXT,
-        "gain": REAL,
-        **INTERVAL,
-        "p": REAL,
-        "p_adjusted": REAL,
-        "new_low": REAL,
-        "new_high": REAL,
-        "sd": REAL,
-        "p_spread": REAL,
-        "helped": COUNT,
-        "hurt": COUNT,
-        "holds": TEXT,
-    },
-}
-
-
-TSNE: Schema = {
-    "source": TEXT,
-    "view": TEXT,
-    "checkpoint": TEXT,
-    "run": TEXT,
-    "base": TEXT,
-    "epoch": COUNT,
-    "x": REAL,
-    "y": REAL,
-    "perplexity": REAL,
-    "neighbours_kept": REAL,
-    "stability": REAL,
-}
 
 
 @dataclass(frozen=True)
@@ -307,6 +52,9 @@ class Analysis:
     - variance_shares: what gains depend on, of a complete array of main-metric gains.
     - audit: what is wrong with the numbers; scores that it excludes are in no answer.
     - consistency: for every dataset and benchmark, whether the gain holds over families (`holds`).
+    - epoch_gains: gain after every epoch of runs that were scored after each, of one `dataset` or (null) the mean over
+      them; where it is largest (`peak`), and what came from there `to_end`, which the test is of.
+    - transfer: correlation of gains between languages' versions of a benchmark.
     - dimension_by_depth: intrinsic dimension of hidden states of bases (dataset `none`) and after each dataset and
       method, with its `change` from the base; `points` counts texts. dimension_change: the mean change by depth.
     - map_points: every model as a point, of `log-likelihoods` of fixed texts or of `scores` (`source`): first two
@@ -340,6 +88,8 @@ class Analysis:
     partial_correlations: pl.DataFrame = field(default_factory=lambda: framed("partial_correlations", []))
     strongest_property: pl.DataFrame = field(default_factory=lambda: framed("strongest_property", []))
     power: pl.DataFrame = field(default_factory=lambda: framed("power", []))
+    epoch_gains: pl.DataFrame = field(default_factory=lambda: framed("epoch_gains", []))
+    transfer: pl.DataFrame = field(default_factory=lambda: framed("transfer", []))
     dimension_by_depth: pl.DataFrame = field(default_factory=lambda: framed("dimension_by_depth", []))
     dimension_change: pl.DataFrame = field(default_factory=lambda: framed("dimension_change", []))
     map_points: pl.DataFrame = field(default_factory=lambda: framed("map_points", []))
@@ -406,13 +156,3 @@ class Analysis:
             **{name: frame.to_dicts() for name, frame in frames.items()},
             "map_tsne": self.map_tsne.to_dicts(),
         }
-
-
-def framed(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:
-    """Rows as the frame of that name; columns a row does not have are null, and NaN is our own bug."""
-    schema = SCHEMAS[name]
-    for row in rows:
-        assert set(row) <= set(schema), f"{name}: {set(row) - set(schema)}"
-        assert not any(isinstance(value, float) and math.isnan(value) for value in row.values()), f"{name}: {row}"
-    columns = {column: [row.get(column) for row in rows] for column in schema}
-    return pl.DataFrame(columns, schema=dict(schema), strict=False)

@@ -10,6 +10,7 @@ from sftlab.analyse.data_findings import contests, data_findings
 from sftlab.analyse.dimensions import dimension_findings, dimension_frames
 from sftlab.analyse.edges import edge_findings
 from sftlab.analyse.effects import SECTIONS, Finding
+from sftlab.analyse.epochs import epoch_findings, epoch_gains_frame
 from sftlab.analyse.findings import (
     gains_findings,
     headings,
@@ -27,12 +28,13 @@ from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame
 from sftlab.analyse.synergy import synergy
 from sftlab.analyse.tables import table
 from sftlab.analyse.training import seed_noise_frame, training_frames
+from sftlab.analyse.transfer import transfer_findings, transfer_frame
 from sftlab.analyse.verdicts import LEVEL
 from sftlab.analyse.wording import counted
 from sftlab.store import Store
 from sftlab.study.cells import Cells
 
-NEEDED = ("runs", "scores", "data", "layers", "dimensions", "logliks")
+NEEDED = ("runs", "scores", "data", "layers", "validation", "dimensions", "logliks")
 
 
 def analysis(cells: Cells, store: Store, tables: Mapping[str, pl.DataFrame] | None = None) -> Analysis:
@@ -72,6 +74,8 @@ def analysis_of_tables(
     noise = seed_noise_frame(sets)
     shared = synergy(sets, sources or {})
     dimension, dimension_change = dimension_frames(tables, sources or {})
+    trajectories = epoch_gains_frame(scores, sources or {})
+    transfer = transfer_frame(sets, shared.frames["agreement"], sources or {})
     mapped = maps({**tables, "scores": scores}, sources or {})
     power = power_frame(comparisons, training, properties, correlations)
     units = ("base family", "base families") if tables["runs"]["family"].n_unique() > 1 else ("base", "bases")
@@ -87,6 +91,8 @@ def analysis_of_tables(
         *layer_findings(change, correlations, units),
         *dimension_findings(dimension, dimension_change, units),
         *training_findings(training, noise, units),
+        *epoch_findings(trajectories, tables.get("validation", pl.DataFrame()), tables["runs"], units),
+        *transfer_findings(transfer),
         *power_findings(power),
         *mapped.findings,
     )
@@ -108,6 +114,8 @@ def analysis_of_tables(
         seed_noise=noise,
         power=power,
         **shared.frames,
+        epoch_gains=trajectories,
+        transfer=transfer,
         dimension_by_depth=dimension,
         dimension_change=dimension_change,
         **mapped.frames,

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from sftlab.analyse.analysis import framed
+from sftlab.analyse.frames import framed
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.intervals import TAIL, Estimate, Reals
 from sftlab.analyse.multiplicity import benjamini_hochberg

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import polars as pl
 
-from sftlab.analyse.analysis import framed
 from sftlab.analyse.effects import Effect, Finding
+from sftlab.analyse.frames import framed
 from sftlab.analyse.gain_sets import codes
 from sftlab.analyse.intervals import two_way_mean
 from sftlab.analyse.layers import Profile, profiles

@@ -7,7 +7,7 @@ design cannot give is null. `docs/library.md` shows each on a made table.
 """
 
 from sftlab.analyse.agreement import Agreement, MantelTest, agreements, mantel, mean_agreement
-from sftlab.analyse.analysis import SCHEMAS, Analysis
+from sftlab.analyse.analysis import Analysis
 from sftlab.analyse.answers import analysis_of_tables, answer_lines
 from sftlab.analyse.audit.auditing import audit, without_excluded
 from sftlab.analyse.comparing.grid import sibling_grid, sibling_standings
@@ -17,6 +17,7 @@ from sftlab.analyse.comparing.side_by_side import answers_side_by_side
 from sftlab.analyse.components import Components, components
 from sftlab.analyse.consistency import consistency_frame
 from sftlab.analyse.dimensions import dimension_frames
+from sftlab.analyse.frames import SCHEMAS
 from sftlab.analyse.gain_array import GainArray, gain_array
 from sftlab.analyse.gain_sets import GainSet, Influence, gain_sets
 from sftlab.analyse.grouping import GroupShare, group_share

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from sftlab.analyse.analysis import framed
 from sftlab.analyse.effects import Finding
+from sftlab.analyse.frames import framed
 from sftlab.analyse.gain_sets import codes
 from sftlab.analyse.grouping import GroupShare, group_share
 from sftlab.analyse.intervals import Estimate, Reals, not_negative, two_way_mean

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from sftlab.analyse.analysis import framed
+from sftlab.analyse.frames import framed
 from sftlab.analyse.intervals import Estimate, Reals, correlation
 from sftlab.analyse.properties import (
     ACROSS,

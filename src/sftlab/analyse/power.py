@@ -8,8 +8,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from sftlab.analyse.analysis import framed
 from sftlab.analyse.effects import Finding
+from sftlab.analyse.frames import framed
 from sftlab.analyse.intervals import Reals, VariancePart, half_width
 from sftlab.analyse.verdicts import LEVEL, Row
 from sftlab.analyse.wording import SHARES, amount, counted, listed, plain, spoken
@@ -79,13 +79,15 @@ def add_smallest_effects(rows: Sequence[Row], *, questions: int | None = None) -
 
 
 def smallest_correlation(units: int, *, level: float = LEVEL) -> float | None:
-    """The true correlation that Fisher's z test over so many units finds in four of five studies; None below four.
+    """The true correlation that the test over so many units finds in four of five studies; None below four.
 
-    With the mean of z that small samples have, a little further out than the true one (Hotelling 1953).
+    The test is Student's t; Fisher's z tells how often it is passed, with the mean of z that small samples have, a little
+    further out than the true one (Hotelling 1953).
     """
     if units < 4:
         return None
-    needed = (float(special.ndtri(POWER)) - float(special.ndtri(level / 2))) / math.sqrt(units - 3)
+    t = -float(special.stdtrit(units - 2, level / 2))
+    needed = math.asinh(t / math.sqrt(units - 2)) + float(special.ndtri(POWER)) / math.sqrt(units - 3)
     return float(optimize.brentq(lambda r: math.atanh(r) + r / (2 * (units - 1)) - needed, 0.0, math.tanh(needed)))
 
 

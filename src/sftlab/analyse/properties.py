@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
-from sftlab.analyse.analysis import framed
+from sftlab.analyse.frames import framed
 from sftlab.analyse.gain_sets import GainSet, codes
 from sftlab.analyse.intervals import Estimate, Labels, Reals, correlation, correlation_p
 from sftlab.analyse.verdicts import Row, adjust

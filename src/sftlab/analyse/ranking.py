@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from sftlab.analyse.analysis import framed
+from sftlab.analyse.frames import framed
 from sftlab.analyse.gain_sets import GainSet, codes, last_epochs
 from sftlab.analyse.intervals import Estimate, Labels, Reals
 from sftlab.analyse.metrics import metric_named

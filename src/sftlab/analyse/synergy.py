@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from sftlab.analyse.agreement import Agreement, agreements, mean_agreement
-from sftlab.analyse.analysis import framed
 from sftlab.analyse.components import Components, components
 from sftlab.analyse.consistency import (
     EVERYWHERE,
@@ -19,6 +18,7 @@ from sftlab.analyse.consistency import (
     consistency_frame,
 )
 from sftlab.analyse.effects import Effect, Finding
+from sftlab.analyse.frames import framed
 from sftlab.analyse.gain_array import FACTOR_AXES, Factor, GainArray, gain_array
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.intervals import Estimate

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from sftlab.analyse.analysis import framed
+from sftlab.analyse.frames import framed
 from sftlab.analyse.gain_sets import FACTORS, GainSet, codes
 from sftlab.analyse.intervals import Labels, Reals, two_way_mean
 from sftlab.analyse.power import add_smallest_effects
