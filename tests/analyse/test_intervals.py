@@ -152,6 +152,14 @@ def test_mean_covers_the_planted_value():
     assert np.mean([one.ci_low <= 1.0 <= one.ci_high for one in estimates]) >= 0.93
 
 
+@pytest.mark.parametrize("n", [4, 8, 40])
+def test_correlation_p_is_that_of_scipy(n):
+    random = np.random.default_rng(n)
+    x, y = random.normal(size=(2, n))
+    assert intervals.correlation_p(intervals.correlation(x, y, n=n)) == pytest.approx(stats.pearsonr(x, y).pvalue)
+    assert intervals.correlation_p(intervals.correlation(x, 2 * x, n=n)) == pytest.approx(0.0, abs=1e-10)
+
+
 @pytest.mark.parametrize("df", [1, 3, 8])
 @pytest.mark.parametrize("ratio", [0.1, 1.0, 10.0, 100.0])
 def test_combined_rejects_true_nulls_no_more_often_than_it_says(df, ratio):

@@ -81,8 +81,8 @@ def add_smallest_effects(rows: Sequence[Row], *, questions: int | None = None) -
 def smallest_correlation(units: int, *, level: float = LEVEL) -> float | None:
     """The true correlation that the test over so many units finds in four of five studies; None below four.
 
-    The test is Student's t; Fisher's z tells how often it is passed, with the mean of z that small samples have, a little
-    further out than the true one (Hotelling 1953).
+    The test is Student's t; Fisher's z tells how often it is passed, with the mean of z that small samples have, a
+    little further out than the true one (Hotelling 1953).
     """
     if units < 4:
         return None
