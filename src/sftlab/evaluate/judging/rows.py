@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sftlab.analyse.length_controlled import NotControlled, length_controlled_win_rate
 from sftlab.benchmarks.item import Item
 from sftlab.benchmarks.judging.mt_bench import TURNS
 from sftlab.benchmarks.judging.protocol import Verdict
@@ -68,6 +67,8 @@ def _turn(one: JudgedItem, place: int) -> Row:
 
 def preference_rows(items: Sequence[JudgedItem]) -> list[Row]:
     """Preferences of AlpacaEval 2, plain and length-controlled; a mean over orders where both were asked."""
+    from sftlab.analyse.length_controlled import NotControlled, length_controlled_win_rate
+
     preferences = [_preference(one) for one in items]
     judged = [(one, value) for one, value in zip(items, preferences, strict=True) if value is not None]
     difference_N = np.array([float(len(one.answers[0]) - len(one.item.gold[0])) for one, _ in judged])
