@@ -34,7 +34,8 @@ def together(scores, **changes):
 
 
 def sentences(scores):
-    return [one.text for one in epoch_findings(epoch_gains_frame(scores), empty(VALIDATION), empty(RUNS), UNITS)]
+    found = epoch_findings(epoch_gains_frame(scores), empty(VALIDATION), empty(RUNS), UNITS)
+    return [one.text for one in found if one.benchmark is not None]
 
 
 def test_means_and_intervals_are_those_of_cells_at_each_epoch():
@@ -84,6 +85,12 @@ def test_sentence_says_whether_later_epochs_surely_brought_or_cost_anything():
     assert "surely lost" in sentences(scored(PEAKED))[0]
     assert "cannot be told from" in sentences(scored(FLAT, noise=0.1))[0]
     assert "too small to tell" in sentences(scored(PEAKED, bases=("a",), datasets=("x",)))[0]
+
+
+@pytest.mark.parametrize(("curve", "grew", "fell"), [(RISING, 1, 0), (PEAKED, 1, 1)])
+def test_overview_counts_courses_that_surely_grew_or_fell(curve, grew, fell):
+    first = next(epoch_findings(epoch_gains_frame(scored(curve)), empty(VALIDATION), empty(RUNS), UNITS))
+    assert f"{grew} surely grew after an epoch before the last, and {fell} surely fell" in first.text
 
 
 def test_flat_curves_are_rarely_said_to_change():

@@ -161,7 +161,7 @@ def answer_lines(found: Analysis) -> list[str]:
     """What to print: a heading and the sentences of each section that has any.
 
     Of data properties only the strongest of each benchmark, of correlations by depth only those that are surely not
-    zero; the rest are counted here and stand in the frames.
+    zero, of gains over the epochs only those that surely changed; the rest are counted and stand in the frames.
     """
     lines: list[str] = []
     for section in SECTIONS:
@@ -180,6 +180,7 @@ def answer_lines(found: Analysis) -> list[str]:
 def _is_told(finding: Finding) -> bool:
     if finding.section == "properties":
         return finding.subject is None
-    if finding.section == "layers" and finding.benchmark is not None:
+    is_course = finding.section == "training" and finding.subject == "epoch"
+    if is_course or (finding.section == "layers" and finding.benchmark is not None):
         return finding.effect is not None and finding.effect.p is not None and finding.effect.p <= LEVEL
     return True

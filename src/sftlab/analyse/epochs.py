@@ -46,7 +46,7 @@ def epoch_gains_frame(scores: pl.DataFrame, sources: Sources = NO_MIXTURES) -> p
         names |= {"unit": metric_named(str(metric)).unit, "method": method, "epochs": epochs}
         rows.extend({**names, **row} for row in _of_group(complete, sources))
     for is_mean in (True, False):
-        adjust([row for row in rows if (row["dataset"] is None) == is_mean], "to_end")
+        adjust([row for row in rows if row["to_end"] is not None and (row["dataset"] is None) == is_mean], "to_end")
     return framed("epoch_gains", rows)
 
 
@@ -96,9 +96,23 @@ def epoch_findings(
 ) -> Iterator[Finding]:
     """Where the mean gain peaks and whether more epochs surely bring or cost anything; which runs overfit."""
     together = gains.filter(pl.col("dataset").is_null())
-    for part, rows in together.partition_by(*GROUP, as_dict=True, maintain_order=True).items():
+    curves = together.partition_by(*GROUP, as_dict=True, maintain_order=True)
+    if curves:
+        yield _overview([rows.to_dicts() for rows in curves.values()])
+    for part, rows in curves.items():
         yield _trajectory(str(part[0]), str(part[3]), rows.to_dicts(), units)
     yield from _overfitting(validation, runs)
+
+
+def _overview(curves: Sequence[list[Row]]) -> Finding:
+    """In how many of the curves more epochs surely brought or cost something."""
+    grew = sum(any(row["verdict"] == HIGHER for row in rows) for rows in curves)
+    fell = sum(any(row["peak"] and row["verdict"] == LOWER for row in rows) for rows in curves)
+    text = (
+        f"Of {counted(len(curves), 'course')} of gain over the epochs (benchmark x method), {grew} surely grew after "
+        f"an epoch before the last, and {fell} surely fell again from the best; the others cannot be told."
+    )
+    return Finding("training", text, subject="epochs")
 
 
 def _trajectory(benchmark: str, method: str, rows: list[Row], units: tuple[str, str]) -> Finding:
@@ -120,13 +134,14 @@ def _trajectory(benchmark: str, method: str, rows: list[Row], units: tuple[str, 
         )
     effect = Effect(
         name=f"gain on {benchmark} with {method} after epoch {peak['epoch']}",
-        estimand="mean gain over family x dataset cells after the best of the epochs (too high by that choice)",
+        estimand="mean gain over family x dataset cells after the best epoch (too high by that choice); p of a change",
         value=peak["gain"],
         se=peak["se"],
         ci_low=peak["ci_low"],
         ci_high=peak["ci_high"],
         n=peak["n"],
         unit=unit,
+        p=min((row["p_adjusted"] for row in rows[:-1] if row["p_adjusted"] is not None), default=None),
     )
     return Finding("training", f"{text}.", benchmark, SUBJECT, effect)
 
@@ -140,7 +155,7 @@ def _since(rows: Sequence[Row]) -> str:
     grown = [row["epoch"] for row in rows if row["verdict"] == HIGHER]
     if grown:
         return f"it surely grew after epoch {max(grown)}"
-    if all(row["verdict"] == TOO_SMALL for row in rows):
+    if all(row["verdict"] == TOO_SMALL for row in rows[:-1]):
         return "the study is too small to tell it from that of earlier epochs"
     return "it cannot be told from that of earlier epochs"
 

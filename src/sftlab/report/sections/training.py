@@ -4,6 +4,7 @@ import polars as pl
 
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
 from sftlab.report.figures.drawing import SURE
+from sftlab.report.figures.epochs import gain_by_epoch
 from sftlab.report.figures.methods import difference_forest, paired_gains
 from sftlab.report.sections.material import Material, table_rows
 from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
@@ -43,8 +44,9 @@ def training(material: Material) -> Section:
         for row in _contrasts(outcome.rows(analysis.training_points))
     ]
     forests = tuple(_forest(material, outcome) for outcome in outcomes(analysis.training, main_only=True))
+    epochs = tuple(_by_epoch(material, outcome) for outcome in outcomes(analysis.epoch_gains, main_only=True))
     nothing = "No two training choices can be compared yet: that takes two levels of one on the same base and dataset."
-    blocks: list[Block] = [general_prose(analysis, "training", (*forests, *pairs), nothing)]
+    blocks: list[Block] = [general_prose(analysis, "training", (*forests, *pairs, *epochs), nothing)]
     if forests:
         note = (
             "Gain under the first level minus gain under the second, all else equal. Hollow: cannot be told from zero."
@@ -53,6 +55,12 @@ def training(material: Material) -> Section:
     if pairs:
         note = "One mark a base and dataset under both choices; above the line the vertical one gained more."
         blocks.append(Panel("pairs", "The same cell under two choices", "Choice", tuple(pairs), note=note))
+    if epochs:
+        note = (
+            "Mean gain after every epoch of runs that were scored after each; a star is the largest. The thick grey "
+            "curve is the mean over datasets, with 95 % intervals."
+        )
+        blocks.append(Panel("epochs", "Gain over the epochs", "Benchmark", epochs, note=note))
     if analysis.training.height:
         rows = table_rows(analysis.training, EFFECTS)
         blocks.append(DataTable("effects-table", "All effects of training choices", EFFECTS, rows, "training.csv"))
@@ -79,6 +87,14 @@ def _forest(material: Material, outcome: Outcome) -> Variant:
     otherwise = f"{told} of {counted(rows.height, 'difference')} can be told from zero."
     figure = difference_forest(rows.rename({"difference": "value"}), outcome.shown_unit)
     return Variant(outcome.benchmark, figure, tuple(said) or (otherwise,), outcome.detail, outcome.facets)
+
+
+def _by_epoch(material: Material, outcome: Outcome) -> Variant:
+    rows = outcome.shown(material.analysis.epoch_gains, "gain", "ci_low", "ci_high").rename({"gain": "value"})
+    figure = gain_by_epoch(rows, outcome.shown_unit, material.palette)
+    said = found_on(material.analysis, "training", outcome.benchmark, "epoch")
+    otherwise = "Every dataset is a mixture of others here, so that there is no mean over datasets."
+    return Variant(outcome.benchmark, figure, said or (otherwise,), outcome.detail, outcome.facets)
 
 
 def _pair(material: Material, outcome: Outcome, contrast: tuple[str, str, str]) -> Variant:
