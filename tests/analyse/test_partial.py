@@ -109,6 +109,18 @@ def test_a_planted_property_is_surely_the_strongest():
 
 
 @pytest.mark.parametrize(
+    ("in_set", "said"),
+    [
+        ((True, True, True), "any of 3 properties may be the strongest (95 % confidence); a is ahead"),
+        ((True, True, False), "the strongest of 3 properties is one of 2 (95 % confidence); a is ahead"),
+    ],
+)
+def test_properties_that_may_be_the_strongest_are_counted(in_set, said):
+    found = strongest_of(np.random.default_rng(8), {"a": 0.98, "b": 0.3, "c": 0.0}, datasets=20)
+    assert said in strongest_sentences(found.with_columns(pl.Series("in_set", in_set)))["b"]
+
+
+@pytest.mark.parametrize(
     ("strengths", "best"), [({"a": 0.8, "b": 0.4, "c": 0.0}, "a"), ({"a": 0.5, "b": 0.5, "c": 0.5, "d": 0.5}, "a")]
 )
 def test_confidence_set_holds_the_strongest_in_95_of_100_studies(strengths, best):

@@ -235,3 +235,9 @@ def test_leaders_that_are_surely_the_best(page):
     assert surely.filter(population="bases like these").is_empty()
     ahead = kept("ranking").filter(pl.col("main"), pl.col("rank") == 1, population="bases like these")
     assert ahead.filter(pl.col("ci_low") > 0)["benchmark"].to_list() == ["gsm8k_gold"]
+
+
+def test_a_property_that_goes_with_gain_is_not_called_the_strongest_where_that_cannot_be_told(found):
+    said = [one.text for one in found.findings if one.section == "properties" and one.text.startswith("On gsm8k_gold")]
+    assert said[0].startswith("On gsm8k_gold, similarity goes with gain, with the largest correlation: r = +0.85")
+    assert "the strongest of 15 properties is one of 14 (95 % confidence)" in said[-1]

@@ -70,3 +70,14 @@ def test_strongest_property_is_named_and_what_is_behind_it_drawn(blocks):
     assert variant.found == ("With 95 % confidence the strongest is ifd.",)
     assert [trace["x"] for trace in variant.figure["data"]] == [[0.0], [0.5]]
     assert [row[-1] for row in blocks["strongest-table"].rows] == ["true", "false"]
+
+
+def test_strongest_property_of_several_that_none_can_be_left_out_of_is_not_named():
+    strongest = [
+        OUTCOME | {"property": name, "correlation": 0.5, "behind": 0.0, "n": 8, "led": 0.5, "in_set": True}
+        for name in ("ifd", "similarity")
+    ]
+    analysis = replace(empty_analysis(), strongest_property=framed("strongest_property", strongest))
+    found = data(Material(analysis, {}, None, Palette((), (), ())))
+    (panel,) = [block for block in found.blocks if isinstance(block, Panel) and block.key == "strongest"]
+    assert panel.variants[0].found == ("Any of the 2 may be the strongest: with 95 % confidence none can be left out.",)

@@ -82,7 +82,8 @@ def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
             continue
         sure = [row for row in known if row["verdict"] in {HIGHER, LOWER}]
         best = max(sure or known, key=lambda row: abs(row["correlation"]))
-        verdict = f"the strongest property is {spoken(best['property'])}" if sure else _unsure(best, "data property")
+        largest = f"{spoken(best['property'])} goes with gain, with the largest correlation"
+        verdict = largest if sure else _unsure(best, "data property")
         text = f"On {benchmark}, {verdict}: {_correlation(best)}{_before_correction(best, len(known), bool(sure))}."
         yield Finding("properties", text, benchmark, effect=_effect(best, best["property"], "correlation"))
         for row in rows:

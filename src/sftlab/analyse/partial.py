@@ -212,7 +212,7 @@ def _sentence(benchmark: str, rows: Sequence[Row]) -> str:
         return f"On {benchmark}, {inside[0]} is the only property to compare."
     if len(inside) == 1:
         return f"On {benchmark}, {inside[0]} is the strongest of {len(rows)} properties at 95 % confidence ({share})."
-    return (
-        f"On {benchmark}, which of {len(inside)} of {len(rows)} properties is the strongest cannot be told at 95 % "
-        f"confidence; {inside[0]} is ahead ({share})."
-    )
+    any_of_all = f"any of {len(rows)} properties may be the strongest"
+    one_of_some = f"the strongest of {len(rows)} properties is one of {len(inside)}"
+    which = any_of_all if len(inside) == len(rows) else one_of_some
+    return f"On {benchmark}, {which} (95 % confidence); {inside[0]} is ahead ({share})."

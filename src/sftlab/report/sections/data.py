@@ -78,7 +78,7 @@ def data(material: Material) -> Section:
     if strongest:
         note = (
             "How much closer the strongest property goes with gain within bases than each of the others; bars are 95 % "
-            "intervals over datasets. Hollow: surely not the strongest."
+            "intervals over datasets. Hollow: some other property, the strongest or not, is surely stronger."
         )
         title = "Which property is the strongest"
         blocks.append(Panel("strongest", title, "Benchmark", strongest, shown="grid", note=note))
@@ -133,6 +133,8 @@ def _strongest_forest(material: Material, outcome: Outcome) -> Variant:
     rows = outcome.rows(material.analysis.strongest_property)
     inside = rows.filter("in_set")["property"].to_list()
     found = f"With 95 % confidence the strongest is {'' if len(inside) == 1 else 'one of '}{', '.join(inside)}."
+    if 1 < len(inside) == rows.height:
+        found = f"Any of the {rows.height} may be the strongest: with 95 % confidence none can be left out."
     return Variant(outcome.benchmark, behind_forest(rows), (found.replace("_", " "),), outcome.detail, outcome.facets)
 
 
