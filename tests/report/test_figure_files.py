@@ -4,6 +4,7 @@ import csv
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 from matplotlib.collections import PathCollection
 
@@ -13,7 +14,8 @@ from sftlab.report.context import ReportContext
 from sftlab.report.figures.data import data_rows
 from sftlab.report.figures.files import named_figures, write_figures
 from sftlab.report.figures.matplotlib_drawing import drawn
-from sftlab.report.palette import palette
+from sftlab.report.figures.properties import property_scatter
+from sftlab.report.palette import Palette, palette
 from sftlab.report.sections import SECTIONS
 from sftlab.report.sections.material import Material
 
@@ -37,6 +39,17 @@ def sections(analysis):
 
 def one_section(*variants):
     return [Section("gains", "Gains", "", (Panel("map", "Gain", "Benchmark", variants),))]
+
+
+def test_ticks_of_a_logarithmic_axis_are_plain_numbers():
+    points = pl.DataFrame(
+        {"base": ["a", "a"], "dataset": ["d", "e"], "property_value": [0.004, 3.0], "gain": [0.1, 0.2]}
+    )
+    figure = property_scatter(points, "similarity", "accuracy", Palette(("a",), ("d", "e"), ()))
+    picture = drawn(figure, "similarity")
+    picture.canvas.draw()
+    ticks = [label.get_text() for label in picture.axes[0].get_xticklabels()]
+    assert {"0.01", "0.1", "1"} <= set(ticks)
 
 
 @pytest.fixture(scope="module")

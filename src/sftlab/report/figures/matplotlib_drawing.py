@@ -154,6 +154,11 @@ def _shapes(axes: "Axes", layout: Mapping[str, Any]) -> None:
             axes.plot(*ends, color=SOFT, linestyle=":", linewidth=1, zorder=0)
 
 
+def _plain_power(value: float, _: int) -> str:
+    """A tick of a logarithmic axis as a plain number: matplotlib's own are mathematics, which figures do not parse."""
+    return f"{value:g}"
+
+
 def _axis(axes: "Axes", name: str, settings: Mapping[str, Any]) -> None:
     """Title, scale, ends and named places of one axis, x or y."""
     axis = axes.xaxis if name == "x" else axes.yaxis
@@ -161,6 +166,7 @@ def _axis(axes: "Axes", name: str, settings: Mapping[str, Any]) -> None:
         axis.set_label_text(plain_text(settings["title"]["text"]), color=SOFT)
     if settings.get("type") == "log":
         (axes.set_xscale if name == "x" else axes.set_yscale)("log")
+        axis.set_major_formatter(_plain_power)
     if "range" in settings and settings.get("type") != "log":
         (axes.set_xlim if name == "x" else axes.set_ylim)(*settings["range"])
     if settings.get("tickmode") == "array":
