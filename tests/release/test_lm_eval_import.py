@@ -147,6 +147,40 @@ def test_items_carry_the_gold_answers_log_likelihood(logs):
     assert bits["score"] == pytest.approx(-gold / math.log(2) / len(text))
 
 
+def test_questions_and_what_was_written_are_taken_over(logs):
+    study = lm_eval_study(logs, base="first")
+    questions, items = study.tables["questions"], study.tables["items"]
+    assert questions.select("benchmark", "item").is_duplicated().any() is False
+    for path in logs.rglob("samples_*.jsonl"):
+        task = path.stem.removeprefix("samples_").rpartition("_")[0]
+        sample = json.loads(path.read_text().splitlines()[4])
+        of_item = (pl.col("benchmark") == task) & (pl.col("item") == str(sample["doc_id"]))
+        (question,) = questions.filter(of_item).to_dicts()
+        assert question["prompt"] == sample["arguments"]["gen_args_0"]["arg_0"]
+        chosen = task == "choices"
+        gold = sample["doc"]["choices"][int(sample["target"])] if chosen else sample["target"]
+        assert question["gold"] == gold
+        written = items.filter(of_item & pl.col("checkpoint").str.ends_with(path.parent.name[-5:]))["written"]
+        assert set(written) == ({None} if chosen else {sample["resps"][0][0]})
+
+
+def test_logged_items_on_one_passage_are_a_cluster(logs, tmp_path):
+    target = tmp_path / "first"
+    shutil.copytree(next(logs.glob("*first*")), target)
+    (path,) = target.glob("samples_choices_*.jsonl")
+    samples = [json.loads(line) for line in path.read_text().splitlines()]
+    for sample in samples:
+        name = ("Arne", "Bruck", "Cele", "Dorn")[sample["doc_id"] % 4]
+        sample["doc"]["passage"] = (
+            f"{name} was built on the hill above the {name} river, by hand and in three years. " * 4
+        )
+    path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    alone, shared = (score(lm_eval_study(folder), "first", "accuracy") for folder in (logs, tmp_path))
+    assert (alone["clusters"], shared["clusters"]) == (None, 4)
+    assert (alone["value"], alone["n"]) == (shared["value"], shared["n"])
+    assert shared["ci_high"] - shared["ci_low"] != alone["ci_high"] - alone["ci_low"]
+
+
 def test_a_table_says_what_each_model_is(logs):
     names = [json.loads(path.read_text())["model_name"] for path in sorted(logs.rglob("results_*.json"))]
     base, tuned = sorted(names, key=lambda name: name.endswith("tuned"))

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from sftlab.analyse.intervals import CONFIDENCE, Estimate
-from sftlab.analyse.item_scores import READ, gain_estimate, paired_rows, score_estimate, weighed
+from sftlab.analyse.item_scores import READ, gain_estimate, paired_rows, score_estimate, shared_clusters, weighed
 from sftlab.analyse.metrics import main_metric, metric_named
-from sftlab.analyse.schemas import ITEMS, RUNS, SCORES, conformed, empty, from_rows
+from sftlab.analyse.schemas import ITEMS, QUESTIONS, RUNS, SCORES, conformed, empty, from_rows
 from sftlab.errors import DataError
 from sftlab.release.imports.lm_eval_logs import LoggedTask, read_logs
 from sftlab.release.imports.scores import RECIPE, UNSTATED
@@ -44,7 +45,7 @@ class LoggedModel:
 def lm_eval_study(
     folder: Path, *, base: str | None = None, models: pl.DataFrame | None = None, name: str = "lm-eval"
 ) -> ImportedStudy:
-    """The tables `runs`, `scores` and `items` of a folder of logs.
+    """The tables `runs`, `scores`, `items` and `questions` of a folder of logs.
 
     `base` names the model that all others were tuned from; `models` says of each logged model its base and dataset
     (`none` for a base itself) and what else is known of its recipe. Without either every model is a base of its own,
@@ -66,6 +67,9 @@ def lm_eval_study(
         "runs": from_rows([{**run, "status": "done", "identity": run["run"]} for run in runs], RUNS),
         "scores": from_rows(scores, SCORES),
         "items": pl.concat([empty(ITEMS), *(conformed(frame, ITEMS) for frame in items)]),
+        "questions": pl.concat([empty(QUESTIONS), *(log.questions for log in logs)]).unique(
+            ["benchmark", "item"], keep="first", maintain_order=True
+        ),
     }
     return ImportedStudy(name, tables, {}, {"kind": "lm-eval", "folder": folder.name}, tuple(notes))
 
@@ -136,12 +140,13 @@ def _of_items(log: LoggedTask, base: LoggedTask | None) -> list[Row]:
     paired = paired_rows(tuned, _weighed(base)) if base is not None and not base.items.is_empty() else None
     rows: list[Row] = []
     for (scorer, metric), part in tuned.partition_by("scorer", "metric", as_dict=True, maintain_order=True).items():
-        unread = part["parsed"].drop_nulls()
+        unread, shared = part["parsed"].drop_nulls(), shared_clusters(part.drop_nulls("numerator"))
         row: Row = {
             "scorer": scorer,
             "metric": metric,
             "n": part.drop_nulls("numerator").height,
             "unfit": part["numerator"].null_count(),
+            "clusters": None if shared is None else len(np.unique(shared)),
             "unparsed": int((~unread).sum()) if unread.len() else None,
             **_ends(score_estimate(part.drop_nulls("numerator"), str(metric)), "value", ""),
         }

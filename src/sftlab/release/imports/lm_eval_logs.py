@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from sftlab.analyse.schemas import ITEMS
+from sftlab.analyse.schemas import ITEMS, QUESTIONS, from_rows
+from sftlab.benchmarks.clusters import clusters
 from sftlab.errors import DataError
 
 METRICS = {"acc": "accuracy", "acc_bytes": "accuracy_per_byte", "acc_norm": "accuracy_per_character"}
@@ -21,7 +22,7 @@ NOT_READ = "[invalid]"
 
 @dataclass(frozen=True, eq=False)
 class LoggedTask:
-    """One task of one model: items where samples were logged, else means with their standard errors.
+    """One task of one model: items and questions where samples were logged, else means with their standard errors.
 
     `means`: (scorer, metric) to (value, standard error or None, items or None).
     """
@@ -29,6 +30,7 @@ class LoggedTask:
     model: str
     task: str
     items: pl.DataFrame
+    questions: pl.DataFrame
     means: Mapping[tuple[str, str], tuple[float, float | None, int | None]]
 
 
@@ -58,12 +60,14 @@ def _tasks(path: Path) -> Iterator[LoggedTask]:
             scorer = "generative" if log["configs"][task].get("output_type") == "generate_until" else "likelihood"
             samples = path.with_name(f"samples_{task}_{written}.jsonl")
             filters = [one["name"] for one in log["configs"][task].get("filter_list") or ()] or ["none"]
-            items = _items(samples, scorer, filters[0]) if samples.is_file() else []
+            logged = _samples(samples) if samples.is_file() else []
+            items = _items(logged, task, scorer, filters[0])
             count = log.get("n-samples", {}).get(task, {}).get("effective")
             frame = pl.DataFrame(
                 items, schema={name: ITEMS[name] for name in ITEMS if name != "checkpoint"}, orient="row"
             )
-            yield LoggedTask(model, task, frame, dict(_means(results, scorer, filters[0], count)))
+            questions = from_rows([_question(sample, task) for sample in logged], QUESTIONS).unique(maintain_order=True)
+            yield LoggedTask(model, task, frame, questions, dict(_means(results, scorer, filters[0], count)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise DataError(f"{path} and its samples are not logs of lm_eval as they are known here: {error!r}") from error
 
@@ -91,19 +95,34 @@ def _metric(metric: str, reader: str, first: str) -> str:
     return name if reader in PLAIN_FILTERS or reader == first else f"{name}:{reader}"
 
 
-def _items(path: Path, scorer: str, first: str) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
+def _samples(path: Path) -> list[dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.strip():
-                rows.extend(_item_rows(json.loads(line), path, scorer, first))
-    return rows
+        return [json.loads(line) for line in file if line.strip()]
 
 
-def _item_rows(sample: Mapping[str, Any], path: Path, scorer: str, first: str) -> Iterator[dict[str, object]]:
-    task = path.stem.removeprefix("samples_").rpartition("_")[0]
+def _items(samples: Sequence[Mapping[str, Any]], task: str, scorer: str, first: str) -> list[dict[str, object]]:
+    docs = {sample["doc_id"]: sample.get("doc") for sample in samples}
+    cluster_of = dict(zip(docs, clusters([doc if isinstance(doc, dict) else {} for doc in docs.values()]), strict=True))
+    return [
+        {**row, "benchmark": task, "cluster": cluster_of[sample["doc_id"]]}
+        for sample in samples
+        for row in _item_rows(sample, scorer, first)
+    ]
+
+
+def _question(sample: Mapping[str, Any], task: str) -> dict[str, object]:
+    """What was asked, and the right answer: of choices the one that the target is the number of."""
+    asked = list(sample["arguments"].values())
+    target = str(sample.get("target"))
+    choice = (
+        asked[int(target)].get("arg_1") if len(asked) > 1 and target.isdigit() and int(target) < len(asked) else None
+    )
+    gold = choice.strip() if isinstance(choice, str) else target
+    return {"benchmark": task, "item": str(sample["doc_id"]), "prompt": asked[0].get("arg_0"), "gold": gold}
+
+
+def _item_rows(sample: Mapping[str, Any], scorer: str, first: str) -> Iterator[dict[str, object]]:
     common: dict[str, object] = {
-        "benchmark": task,
         "item": str(sample["doc_id"]),
         "scorer": scorer,
         "status": "done",
@@ -123,7 +142,12 @@ def _item_rows(sample: Mapping[str, Any], path: Path, scorer: str, first: str) -
 def _of_answer(sample: Mapping[str, Any]) -> dict[str, object]:
     answer = sample["filtered_resps"][0]
     answer = answer[0] if isinstance(answer, Sequence) and not isinstance(answer, str) and answer else answer
-    return {"answer": str(answer), "parsed": str(answer).strip() not in ("", NOT_READ)}
+    written = sample.get("resps", [[None]])[0][0]
+    return {
+        "answer": str(answer),
+        "parsed": str(answer).strip() not in ("", NOT_READ),
+        "written": written if isinstance(written, str) else None,
+    }
 
 
 def _of_gold(sample: Mapping[str, Any]) -> dict[str, object]:
