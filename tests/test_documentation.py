@@ -33,7 +33,9 @@ def test_study_in_the_readme_can_be_read(tmp_path: Path) -> None:
     assert study.samples == (200, 1000)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/importing.md", "docs/report.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/tutorial.md", "docs/importing.md", "docs/report.md", "docs/tiny-models-study.md"]
+)
 def test_every_command_in_the_documentation_exists_with_its_options(page: str) -> None:
     text = (DOCS.parent / page).read_text()
     commands = re.findall(r"^sftlab (\w+)(.*?)(?:#.*)?$", text, flags=re.MULTILINE)
