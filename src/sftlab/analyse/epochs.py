@@ -17,6 +17,8 @@ from sftlab.analyse.wording import amount, counted, interval
 
 GROUP = ("benchmark", "scorer", "metric", "method", "epochs")
 SUBJECT = "epoch"
+DECIMALS = 12
+"""Of differences: what is left beyond them of equal gains is rounding."""
 
 
 def epoch_gains_frame(scores: pl.DataFrame, sources: Sources = NO_MIXTURES) -> pl.DataFrame:
@@ -75,7 +77,7 @@ def _by_epoch(cells: pl.DataFrame, names: Sequence[str], dataset: str | None) ->
     peak = int(gain_CE.mean(axis=0).argmax())
     for place, name in enumerate(names):
         gain = _over_cells(cells, gain_CE[:, place], dataset)
-        left = _over_cells(cells, gain_CE[:, -1] - gain_CE[:, place], dataset)
+        left = _over_cells(cells, np.round(gain_CE[:, -1] - gain_CE[:, place], DECIMALS), dataset)
         row: Row = {"dataset": dataset, "epoch": int(name), "gain": gain.value, **ends(gain)}
         row |= {"n": cells["family"].n_unique(), "cells": cells.height, "peak": place == peak}
         if place == len(names) - 1:
@@ -130,7 +132,7 @@ def _trajectory(benchmark: str, method: str, rows: list[Row], units: tuple[str, 
         after = {**peak, "ci_low": peak["to_end_low"], "ci_high": peak["to_end_high"]}
         text += (
             f"; from there to the last {amount(peak['to_end'], unit)} {interval(after, unit)}, "
-            f"{told.get(peak['verdict'], 'which cannot be told from 0')}"
+            f"{told.get(peak['verdict'], 'which cannot be told from 0 once corrected for all comparisons')}"
         )
     effect = Effect(
         name=f"gain on {benchmark} with {method} after epoch {peak['epoch']}",

@@ -17,6 +17,7 @@ from sftlab.analyse.comparing.side_by_side import answers_side_by_side
 from sftlab.analyse.components import Components, components
 from sftlab.analyse.consistency import consistency_frame
 from sftlab.analyse.dimensions import dimension_frames
+from sftlab.analyse.epochs import epoch_gains_frame
 from sftlab.analyse.frames import SCHEMAS
 from sftlab.analyse.gain_array import GainArray, gain_array
 from sftlab.analyse.gain_sets import GainSet, Influence, gain_sets
@@ -43,6 +44,7 @@ from sftlab.analyse.properties import properties_frame, property_points
 from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame, ranking_frame
 from sftlab.analyse.synergy import Synergy, synergy
 from sftlab.analyse.training import seed_noise_frame, training_frames
+from sftlab.analyse.transfer import transfer_frame
 from sftlab.analyse.variance_shares import VarianceShare, variance_shares
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "consistency_frame",
     "correlation",
     "dimension_frames",
+    "epoch_gains_frame",
     "gain_array",
     "gain_sets",
     "gains_frame",
@@ -110,6 +113,7 @@ __all__ = [
     "strongest_property_frame",
     "synergy",
     "training_frames",
+    "transfer_frame",
     "tsne",
     "two_way_mean",
     "variance_shares",
