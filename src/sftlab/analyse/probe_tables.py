@@ -1,9 +1,9 @@
-"""Tables of what checkpoints make of the probe texts: `dimensions`, `logliks`."""
+"""Tables of measures of checkpoints: `dimensions` and `logliks` on the probe texts, `spectra` of their weights."""
 
 import polars as pl
 
 from sftlab.analyse.cell_status import model_status
-from sftlab.analyse.schemas import DIMENSIONS, LOGLIKS, Schema, from_rows
+from sftlab.analyse.schemas import DIMENSIONS, LOGLIKS, SPECTRA, Schema, from_rows
 from sftlab.store import Store
 from sftlab.study.cells import Cells
 
@@ -18,8 +18,13 @@ def logliks_table(cells: Cells, store: Store) -> pl.DataFrame:
     return _stacked("loglik", cells, store, LOGLIKS)
 
 
+def spectra_table(cells: Cells, store: Store) -> pl.DataFrame:
+    """Spectrum of the change of each matrix: one row a checkpoint and tensor."""
+    return _stacked("weight_spectrum", cells, store, SPECTRA)
+
+
 def _stacked(measure: str, cells: Cells, store: Store, schema: Schema) -> pl.DataFrame:
-    """What each cell left; one that is not done is a row without a layer or text."""
+    """What each cell left; one that is not done is a row without a layer, text or tensor."""
     runs = {run.spec.run: run for run in cells.runs}
     rows: list[dict[str, object]] = []
     for cell in cells.probes:

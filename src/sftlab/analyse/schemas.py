@@ -203,6 +203,25 @@ LOGLIKS: Schema = {
     "status": TEXT,
     "reason": TEXT,
 }
+SPECTRA: Schema = {
+    "checkpoint": TEXT,
+    "base": TEXT,
+    "tensor": TEXT,
+    "layer": COUNT,
+    "depth": REAL,
+    "part": TEXT,
+    "rows": COUNT,
+    "columns": COUNT,
+    "change_norm": REAL,
+    "stable_rank": REAL,
+    "energy_1": REAL,
+    "energy_4": REAL,
+    "energy_16": REAL,
+    "run": TEXT,
+    "epoch": COUNT,
+    "status": TEXT,
+    "reason": TEXT,
+}
 
 CONTRACT: Mapping[str, Schema] = {
     "runs": RUNS,
@@ -216,6 +235,7 @@ CONTRACT: Mapping[str, Schema] = {
     "layers": LAYERS,
     "dimensions": DIMENSIONS,
     "logliks": LOGLIKS,
+    "spectra": SPECTRA,
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import polars as pl
 
 from sftlab.analyse.data_table import data_table
-from sftlab.analyse.probe_tables import dimensions_table, logliks_table
+from sftlab.analyse.probe_tables import dimensions_table, logliks_table, spectra_table
 from sftlab.analyse.run_tables import checkpoints_table, layers_table, losses_table, runs_table, validation_table
 from sftlab.analyse.score_tables import items_table, questions_table, scores_table
 from sftlab.errors import StudyError
@@ -24,6 +24,7 @@ TABLES: Mapping[str, Callable[[Cells, Store], pl.DataFrame]] = {
     "layers": layers_table,
     "dimensions": dimensions_table,
     "logliks": logliks_table,
+    "spectra": spectra_table,
 }
 
 

@@ -59,18 +59,21 @@ def _verified(place: Workplace, name: str, planned: str) -> Embedder:
 
 
 def probe_here(place: Workplace, job: Job, cell: ProbeCell) -> pl.DataFrame:
-    """One measure of the job's model after an epoch, on the study's probe texts.
+    """One measure of the job's model after an epoch: of its weights, or on the study's probe texts.
 
     Raises DataError where the texts were changed after the study was planned.
     """
     from sftlab.measure.dimension import dimension_by_layer
     from sftlab.measure.loglik import text_log_likelihoods
+    from sftlab.measure.weight_spectrum import loaded_weight_spectrum
 
     study = place.setup.resolved.study
+    precision = job.run.spec.precision if job.run else study.precision or default_precision()
+    if cell.measure == "weight_spectrum":
+        return loaded_weight_spectrum(place.model_at(job, cell.epoch, precision))
     texts = probe_texts(study.probe_texts)
     if texts_digest(texts) != place.setup.resolved.probe_digest:
         raise DataError("the probe texts were changed after this run was planned: run again")
-    precision = job.run.spec.precision if job.run else study.precision or default_precision()
     loaded = place.model_at(job, cell.epoch, precision)
     batch_tokens = SCORE_BATCH_TOKENS[place.setup.device.kind]
     if cell.measure == "loglik":

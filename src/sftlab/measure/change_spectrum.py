@@ -137,25 +137,33 @@ def change_spectra(
         on_tensor(weight.nbytes)
         spectrum = spectrum_now()
         other = others[name]() if name in others else None
-        layer = layer_of(name)
         count = min(_moved(spectrum), _moved(other)) if other is not None else len(spectrum.values)
         rows.append(
             {
+                **spectrum_columns(name, spectrum, tuple(weight.shape), layers=layers),
                 "tensor": held.raw[name],
-                "layer": layer,
-                "depth": None if layer is None else depth_of(layer, layers),
-                "part": part_of(name),
-                "rows": weight.shape[0],
-                "columns": weight.shape[1],
-                "change_norm": math.sqrt(spectrum.squared_norm),
-                "stable_rank": spectrum.stable_rank,
-                **{f"energy_{count}": spectrum.energy(count) for count in ENERGIES},
                 "directions": count,
                 "agreement": None if other is None else agreement(spectrum, other),
                 "agreement_by_chance": None if other is None or count == 0 else min(1.0, count / weight.shape[0]),
             }
         )
     return pl.DataFrame(rows, schema=SPECTRA, orient="row")
+
+
+def spectrum_columns(name: str, spectrum: Spectrum, shape: tuple[int, ...], *, layers: int) -> dict[str, object]:
+    """What a spectrum says of one tensor's change, as columns of `SPECTRA`; `layers` is how many the model has."""
+    layer = layer_of(name)
+    return {
+        "tensor": name,
+        "layer": layer,
+        "depth": None if layer is None else depth_of(layer, layers),
+        "part": part_of(name),
+        "rows": shape[0],
+        "columns": shape[1],
+        "change_norm": math.sqrt(spectrum.squared_norm),
+        "stable_rank": spectrum.stable_rank,
+        **{f"energy_{count}": spectrum.energy(count) for count in ENERGIES},
+    }
 
 
 def _changes(base: NamedWeights, tuned: Path) -> Changes:

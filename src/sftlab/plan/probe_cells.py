@@ -1,4 +1,4 @@
-"""The measures of checkpoints on fixed texts that a study asks for."""
+"""The measures of checkpoints that a study asks for: of their weights, and of what they make of fixed texts."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,31 +26,32 @@ def study_texts_digest(study: Study) -> str | None:
 
     Raises DataError where they cannot be read.
     """
-    return texts_digest(probe_texts(study.probe_texts)) if _measures(study) else None
+    return texts_digest(probe_texts(study.probe_texts)) if _measures(study, "probe") else None
 
 
 def probe_cells(
     study: Study, bases: Sequence[BaseCell], models: Iterable[ScoredModel], *, texts: str | None
 ) -> Iterator[ProbeCell]:
-    """One cell for each measure of every base and of every checkpoint that is scored.
+    """One cell for each measure of every checkpoint that is scored, and, where texts are asked, of every base.
 
-    Identity holds the weights, the tokenizer, the precision they compute in and the texts; of `dimension` also the
-    template that the texts are asked in.
+    Identity holds the weights and the precision they compute in; where texts are asked these and the tokenizer, and of
+    `dimension` also the template that they are asked in.
     """
     by_name = {base.base.name: base for base in bases}
-    for measure in _measures(study):
-        assert texts is not None
-        for base in bases:
+    for measure in (*_measures(study, "weights"), *_measures(study, "probe")):
+        for base in bases if measure.of == "probe" else ():
             yield _cell(study, measure, base, texts=texts)
         for model in models:
             yield _cell(study, measure, by_name[model.run.spec.base], texts=texts, model=model)
 
 
-def _measures(study: Study) -> list[Measure]:
-    return [MEASURES[name] for name in study.measures if MEASURES[name].of == "probe"]
+def _measures(study: Study, of: str) -> list[Measure]:
+    return [MEASURES[name] for name in study.measures if MEASURES[name].of == of]
 
 
-def _cell(study: Study, measure: Measure, base: BaseCell, *, texts: str, model: ScoredModel | None = None) -> ProbeCell:
+def _cell(
+    study: Study, measure: Measure, base: BaseCell, *, texts: str | None, model: ScoredModel | None = None
+) -> ProbeCell:
     epoch = 0 if model is None else model.epoch
     precision = (study.precision or default_precision()) if model is None else model.run.spec.precision
     asked_as = study.asked_template
@@ -61,9 +62,8 @@ def _cell(study: Study, measure: Measure, base: BaseCell, *, texts: str, model: 
             "measure": [measure.name, measure.version],
             "model": base.digest if model is None else model.run.trajectory,
             "epoch": epoch,
-            "tokenizer": base.tokenizer_digest,
             "precision": precision,
-            "texts": texts,
+            **({"tokenizer": base.tokenizer_digest, "texts": texts} if measure.of == "probe" else {}),
             **({"template": template} if measure.name == "dimension" else {}),
         }
     )
