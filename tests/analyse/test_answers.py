@@ -264,10 +264,14 @@ def test_table_without_items_is_answered_for_new_bases_alone():
         for dataset in ("none", "math", "chat")
     ]
     table = pl.DataFrame(rows, schema=["base", "dataset", "value", "benchmark"], orient="row")
-    first = sftlab.from_scores(table).analysis.sentences("data")[0]
+    said = sftlab.from_scores(table).analysis.sentences("data")
+    first = said[0]
     assert first.startswith("Which data, for new bases like these (4 base families seen): surely best: math for gsm8k.")
     assert "for the bases tried:" not in first
     assert "Of the bases tried nothing is sure" in first
+    assert any(one.startswith("Intervals speak of new bases like these (4 base families).") for one in said)
+    alone = sftlab.from_scores(table.filter(pl.col("base") == "A")).analysis.sentences("data")
+    assert any("intervals need paired items or repeated seeds, and there are none here." in one for one in alone)
 
 
 def test_cells_without_gain_are_told_apart_by_status(tmp_path):

@@ -313,12 +313,17 @@ def _population(main: Sequence[Contest], gain_set: GainSet) -> str:
         )
     elif contest.others:
         tests += " No two datasets share a base and a recipe, so none are compared."
+    known = any(one.here is not None for one in main)
     if contest.population == LIKE_THESE:
         plural = "base families" if contest.units == "base family" else "bases of one family"
+        if not known:
+            return f"Intervals speak of new bases like these ({contest.top['n']} {plural}).{tests}"
         return (
             f"Intervals for new ones speak of bases and items like these ({contest.top['n']} {plural}); those for the "
             f"bases tried come {_source(gain_set, 'these bases')}.{tests}"
         )
+    if not known:
+        return f"With a single base, intervals need paired items or repeated seeds, and there are none here.{tests}"
     return f"With a single base, intervals come {_source(gain_set, 'this base')}.{tests}"
 
 

@@ -73,7 +73,7 @@ def _renamed(frame: pl.DataFrame, columns: ScoreColumns) -> pl.DataFrame:
     known = (*NEEDED, "benchmark", "value", *OPTIONAL)
     for ours, theirs in columns.named.items():
         if ours not in known:
-            raise DataError(f"there is no column {ours!r} of scores{nearest(ours, known)}; legal: {', '.join(known)}")
+            raise DataError(f"there is no column {ours!r} of scores{nearest(ours, known)}")
         if theirs not in frame.columns:
             raise DataError(f"the file has no column {theirs!r}{nearest(theirs, frame.columns)}")
     for benchmark in columns.benchmarks:
