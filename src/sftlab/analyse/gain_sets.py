@@ -232,7 +232,7 @@ class GainSet:
         return VariancePart(variance, fewest - 1)
 
     def items_of(self, weight_R: Reals) -> int:
-        """Number of items that at least one of the runs in a weighted sum was compared on."""
+        """Number of items that at least one of the runs in a weighted sum was compared on; a passage counts once."""
         if self.pull is None:
             return 0
         return int(np.count_nonzero(~np.isnan(self.pull[np.flatnonzero(weight_R)]).all(axis=0)))

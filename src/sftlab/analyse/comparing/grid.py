@@ -43,12 +43,13 @@ FEWEST_ITEMS = 2
 def sibling_grid(sets: Sequence[GainSet], *, base: str | None = None) -> pl.DataFrame:
     """Frame `SIBLINGS`: every pair of runs of one base on every benchmark; `difference` is run minus other, in gain.
 
-    One row a pair, the better run first. Paired by item: the interval is Student's t of the difference of linearised
-    influences on the two gains, and never narrower than that of Bonett & Price (2012) with no item changed where items
-    are right or wrong. It speaks of these very models. p-values are adjusted (Benjamini & Hochberg) over all pairs,
-    bases and benchmarks together, for main metrics and for all others: of the pairs called `higher`, at most one in
-    twenty is expected to be none. Where no items are known, `paired_by` is not `items` but `scores`: the two scores
-    count as independent, which is wider; or `none`, without interval, p-value or verdict.
+    One row a pair, the better run first. Paired by item (by passage, where items share one; `n` counts them): the
+    interval is Student's t of the difference of linearised influences on the two gains, and never narrower than that of
+    Bonett & Price (2012) with no item changed where items are right or wrong. It speaks of these very models. p-values
+    are adjusted (Benjamini & Hochberg) over all pairs, bases and benchmarks together, for main metrics and for all
+    others: of the pairs called `higher`, at most one in twenty is expected to be none. Where no items are known,
+    `paired_by` is not `items` but `scores`: the two scores count as independent, which is wider; or `none`, without
+    interval, p-value or verdict.
     """
     parts = [
         part
