@@ -218,10 +218,10 @@ def _assembled(found: Mapping[str, _Compared]) -> CheckpointDiff:
     norms = {name: one.norms for name, one in found.items() if one.norms is not None}
     statuses = Counter(one.status for one in found.values())
     said = {
-        "resized": "were resized: their common rows are compared",
-        "reshaped": "have other shapes and are not compared",
-        "base only": "are in the base only",
-        "tuned only": "are in the tuned one only",
+        "resized": "resized, compared on the rows in common",
+        "reshaped": "of another shape and not compared",
+        "base only": "in the base only",
+        "tuned only": "in the tuned one only",
     }
     notes = []
     for status, text in said.items():
