@@ -15,7 +15,7 @@ SUBJECTS = {
 }
 VECTORS = {"log-likelihoods": "log-likelihoods of {}", "scores": "scores on {}"}
 COLUMNS = {"log-likelihoods": "fixed text", "scores": "benchmark"}
-UNITS = {"log-likelihoods": "nats a text", "scores": "standard deviations of changes in scores"}
+UNITS = {"log-likelihoods": "nats a text", "scores": "standard deviations of changes"}
 
 SHARED_ERROR = "Gains over one base share the error of its own scores, which by itself makes them group by base."
 

@@ -175,5 +175,5 @@ def movement_curves(movement: pl.DataFrame, unit: str, palette: Palette) -> Figu
         360,
         showlegend=True,
         xaxis=titled("epoch (0 is the base)", dtick=1, rangemode="tozero"),
-        yaxis=titled(f"distance from the base ({unit})", rangemode="tozero"),
+        yaxis=titled(f"distance ({unit})", rangemode="tozero"),
     )
