@@ -154,7 +154,7 @@ def _shapes(axes: "Axes", layout: Mapping[str, Any]) -> None:
             axes.plot(*ends, color=SOFT, linestyle=":", linewidth=1, zorder=0)
 
 
-def _plain_power(value: float, _: int) -> str:
+def _plain_power(value: float, _: float) -> str:
     """A tick of a logarithmic axis as a plain number: matplotlib's own are mathematics, which figures do not parse."""
     return f"{value:g}"
 
