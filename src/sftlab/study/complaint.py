@@ -34,7 +34,16 @@ def complaint(error: ValidationError, tree: YamlTree, name: str) -> str:
     """One sentence for what pydantic found: the first place in the file, what was got and what is legal there."""
     details = error.errors(include_url=False)
     places = [_place(detail, tree.value) for detail in details]
-    best = min(range(len(details)), key=lambda index: tree.line(places[index]) or 0)
+    misspelt = {
+        place[:-1] for detail, place in zip(details, places, strict=True) if detail["type"] == "extra_forbidden"
+    }
+
+    def order(index: int) -> tuple[bool, int]:
+        # What is missing beside an unknown field is most likely meant by that.
+        follows = details[index]["type"] == "missing" and places[index][:-1] in misspelt
+        return follows, tree.line(places[index]) or 0
+
+    best = min(range(len(details)), key=order)
     same = [detail for detail, place in zip(details, places, strict=True) if place == places[best]]
     # A list of which no entry is right is empty too: that is no fault of its own.
     same = [detail for detail in same if detail["type"] != "too_short"] or same
