@@ -10,8 +10,8 @@ from sftlab.report.text import figure_text, hover, interval, number
 DEPTH_AXIS = titled("depth (0 is the first layer, 1 the last)", range=[-0.03, 1.03], zeroline=False)
 
 
-def change_by_depth(change: pl.DataFrame, palette: Palette) -> Figure:
-    """Mean relative weight change by depth with its 95 % interval, one curve a method.
+def change_by_depth(change: pl.DataFrame, palette: Palette, quantity: str = "relative weight change") -> Figure:
+    """Mean of a quantity of weight changes by depth with its 95 % interval, one curve a method.
 
     `change` has method, depth, value, ci_low, ci_high, n, near_peak (hollow marks are not). The
     axis is logarithmic where values differ more than thirtyfold.
@@ -28,7 +28,7 @@ def change_by_depth(change: pl.DataFrame, palette: Palette) -> Figure:
         380,
         showlegend=True,
         xaxis=DEPTH_AXIS,
-        yaxis=titled("relative weight change", type="log" if wide else "linear", tickformat=".2~g"),
+        yaxis=titled(quantity, type="log" if wide else "linear", tickformat=".2~g"),
     )
 
 

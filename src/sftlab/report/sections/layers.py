@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from sftlab.analyse.spectra import stable_rank_by_depth
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
 from sftlab.report.figures.layers import (
     change_by_depth,
@@ -47,12 +48,42 @@ def layers(material: Material) -> Section:
         )
         title = "Where weight change goes with gain"
         blocks.append(Panel("correlation", title, "Benchmark and method", tuple(correlations), note=note))
-    blocks.extend(dimensions)
+    blocks.extend([*_spectra(material), *dimensions])
     outside = analysis.layer_change.filter(pl.col("depth").is_null())
     if outside.height:
         rows = table_rows(outside, OUTSIDE)
         blocks.append(DataTable("outside", "Parts outside the layers", OUTSIDE, rows, "outside_layers.csv"))
     return Section("layers", "Layers", "Where do the weights change, and does that go with gain?", tuple(blocks))
+
+
+def _spectra(material: Material) -> list[Panel]:
+    """Of how high a rank the changes are, where that was measured."""
+    spectra, runs = material.table("spectra"), material.table("runs")
+    if spectra.is_empty() or spectra["stable_rank"].null_count() == spectra.height:
+        return []
+    rows = stable_rank_by_depth(spectra, runs).rename({"stable_rank": "value"})
+    variants = tuple(
+        Variant(
+            "all matrices of a layer" if part == "all" else str(part),
+            change_by_depth(of_part, material.palette, "stable rank of the change"),
+            tuple(_highest_rank(str(method), of) for (method,), of in of_part.group_by("method", maintain_order=True)),
+        )
+        for (part,), of_part in rows.group_by("part", maintain_order=True)
+    )
+    note = (
+        "Mean over matrices, and over base and dataset cells; bars are 95 % intervals. A stable rank of 1 is a change "
+        "in one direction alone. Hollow marks surely lie below the largest."
+    )
+    return [Panel("spectrum", "Of how high a rank the changes are, by depth", "Part", variants, note=note)]
+
+
+def _highest_rank(method: str, rows: pl.DataFrame) -> str:
+    top = rows.sort("value", descending=True).row(0, named=True)
+    ends = interval(top["ci_low"], top["ci_high"], show=number)
+    return (
+        f"Under {method} the change's mean stable rank is highest at depth {number(top['depth'])}: "
+        f"{number(top['value'])} ({ends}, n = {top['n']})."
+    )
 
 
 def _dimensions(material: Material) -> list[Panel]:
