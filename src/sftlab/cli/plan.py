@@ -137,7 +137,7 @@ def _print_cost(opened: "Opened", cost: "Cost") -> None:
     found = devices()
     print_line(f"devices: {len(found)} x {found[0].kind} ({found[0].name}), one worker each")
     print_line(
-        f"cost of what is to do: {cost.train_tokens:,} training tokens, about {duration(cost.seconds)} here "
+        f"cost of what is to do: about {cost.train_tokens:,} training tokens, {duration(cost.seconds)} here "
         f"({cost.device_hours:.2f} device-hours, {cost.train_device_hours:.2f} of them training with its validation), "
         f"{size(cost.disk_bytes)} of checkpoints; from {cost.rate}"
     )
@@ -148,8 +148,8 @@ def _print_cost(opened: "Opened", cost: "Cost") -> None:
         )
     if cost.tokens_alone > cost.train_tokens:
         print_line(
-            f"without sharing: {cost.tokens_alone:,} training tokens if each of the {cost.models} models were trained "
-            f"by itself, {cost.tokens_alone / cost.train_tokens:.1f} times as many"
+            f"without sharing: about {cost.tokens_alone:,} training tokens if each of the {cost.models} models were "
+            f"trained by itself, {cost.tokens_alone / cost.train_tokens:.1f} times as many"
         )
     _print_guesses(opened, cost)
     if found[0].kind == "cpu" and cost.train_gpu_hours + cost.evaluation_gpu_hours >= GPU_HOURS_WORTH_A_LINE:
