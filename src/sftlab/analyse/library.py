@@ -40,8 +40,11 @@ from sftlab.analyse.model_map import ModelMap, Tsne, principal_components, tsne
 from sftlab.analyse.model_vectors import ModelVectors, model_vectors
 from sftlab.analyse.multiplicity import benjamini_hochberg, holm, holm_within_families
 from sftlab.analyse.partial import partial_correlation, partial_correlations_frame, strongest_property_frame
+from sftlab.analyse.planned_power import Design, Spread, smallest_choice, smallest_difference, typical_spread
+from sftlab.analyse.power import power_frame, smallest_correlation, smallest_effect
 from sftlab.analyse.properties import properties_frame, property_points
 from sftlab.analyse.ranking import comparisons_frame, gains_frame, metrics_frame, ranking_frame
+from sftlab.analyse.spectra import stable_rank_by_depth
 from sftlab.analyse.synergy import Synergy, synergy
 from sftlab.analyse.training import seed_noise_frame, training_frames
 from sftlab.analyse.transfer import transfer_frame
@@ -52,6 +55,7 @@ __all__ = [
     "Agreement",
     "Analysis",
     "Components",
+    "Design",
     "Estimate",
     "GainArray",
     "GainSet",
@@ -62,6 +66,7 @@ __all__ = [
     "Model",
     "ModelMap",
     "ModelVectors",
+    "Spread",
     "Synergy",
     "Tsne",
     "VarianceShare",
@@ -100,6 +105,7 @@ __all__ = [
     "paired_scores",
     "partial_correlation",
     "partial_correlations_frame",
+    "power_frame",
     "principal_components",
     "profiles",
     "properties_frame",
@@ -110,12 +116,18 @@ __all__ = [
     "seed_noise_frame",
     "sibling_grid",
     "sibling_standings",
+    "smallest_choice",
+    "smallest_correlation",
+    "smallest_difference",
+    "smallest_effect",
+    "stable_rank_by_depth",
     "strongest_property_frame",
     "synergy",
     "training_frames",
     "transfer_frame",
     "tsne",
     "two_way_mean",
+    "typical_spread",
     "variance_shares",
     "without_excluded",
 ]
