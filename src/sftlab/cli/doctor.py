@@ -1,13 +1,18 @@
 """`sftlab doctor`: what this machine has and what will be used."""
 
+import os
+import shutil
+from typing import TYPE_CHECKING
+
 from sftlab.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from sftlab.lm.measured_compilation import Compilation
 
 
 def doctor(as_json: AsJson = False) -> None:
     """Show what this machine has and what a study will use."""
-    import os
     import platform
-    import shutil
     from importlib.metadata import PackageNotFoundError, version
     from pathlib import Path
 
@@ -15,6 +20,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     from sftlab.benchmarks.sandbox import why_no_sandbox
     from sftlab.cli.printing import print_json, print_line, size
+    from sftlab.lm.measured_compilation import compilations
     from sftlab.lm.measured_kernel import kernel_cache, measured_kernels
     from sftlab.plan.devices import default_precision, devices
 
@@ -58,12 +64,33 @@ def doctor(as_json: AsJson = False) -> None:
         f"{one.kernel.pass_tokens} tokens ({_milliseconds(one.seconds)} for 8 x 128 tokens on {one.machine})"
         for one in measured_kernels(kernel_cache())
     ] or "none measured yet: the first run on a base does"
+    facts["compiling"] = _why_no_compiler() or (
+        [_compilation_in_words(one) for one in compilations(kernel_cache())]
+        or "never tried yet: done where a study trains all weights of a base for long"
+    )
     if as_json:
         print_json(facts)
         return
     for name, fact in facts.items():
         for line in fact if isinstance(fact, list) else [fact]:
             print_line(f"{name:>16}  {line}")
+
+
+def _compilation_in_words(one: "Compilation") -> str:
+    about = f"{one.model}, {one.precision}: "
+    if one.speedup is None:
+        return f"{about}not taken: {one.failure} (on {one.machine})"
+    return (
+        f"{about}compiled layers train {one.speedup:.2f} times as fast, for {one.first_seconds:.0f} CPU seconds once "
+        f"and {one.warm_seconds:.1f} a process; taken where that is repaid (on {one.machine})"
+    )
+
+
+def _why_no_compiler() -> str | None:
+    names = (os.environ.get("CXX"), "g++", "clang++", "c++")
+    if any(name and shutil.which(name) for name in names):
+        return None
+    return "no C++ compiler is found (set CXX, or install g++): layers are trained as they are"
 
 
 def _milliseconds(seconds: dict[str, float]) -> str:

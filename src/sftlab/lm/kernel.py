@@ -17,11 +17,13 @@ class Kernel:
     """A layout and an attention that give the same losses as any other, at a cost of their own.
 
     `attention` is a name that transformers knows, None for the one the model was loaded with. `pass_tokens` is what a
-    pass costs beside its tokens, in tokens: it decides how finely examples of different lengths are parted.
+    pass costs beside its tokens, in tokens: it decides how finely examples of different lengths are parted. With
+    `compiled` the layers are compiled while gradients are computed.
     """
 
     attention: str | None = None
     pass_tokens: int = 256
+    compiled: bool = False
 
     @property
     def packed(self) -> bool:
@@ -31,7 +33,8 @@ class Kernel:
     @property
     def about(self) -> str:
         """The kernel in words."""
-        return f"{self.attention or 'attention of the model'}, a pass costs {self.pass_tokens} tokens"
+        layers = ", layers compiled" if self.compiled else ""
+        return f"{self.attention or 'attention of the model'}, a pass costs {self.pass_tokens} tokens{layers}"
 
     def groups(self, lengths: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
         """Places of the examples of each pass, longest first; a pass holds `max_tokens` at most, or one example.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -57,17 +58,41 @@ def fastest_kernel(base: LoadedBase, *, machine: str, cache: Path) -> Kernel:
     """
     if base.device.type == "cuda":
         return packed_kernel(base)
-    precision = f"{base.precision.weights}/{base.precision.compute}"
-    shape = {name: value for name, value in base.model.config.to_dict().items() if name not in _NOT_OF_THE_SHAPE}
-    about = [VERSION, json.dumps(shape, sort_keys=True, default=str), machine, precision, torch.__version__]
-    file = cache / "kernels" / f"{digest(about)[:32]}.json"
-    with _alone(file):
+    file = cache / "kernels" / measurement_name(base, machine)
+    with alone_with(file):
         known = _read(file)
         if known is None:
             kernel, seconds = _measure(base)
-            known = Measured(base.model.config.model_type, machine, precision, kernel, seconds)
-            _write(file, known)
+            known = Measured(base.model.config.model_type, machine, precision_name(base), kernel, seconds)
+            write_measurement(file, known)
     return known.kernel
+
+
+def seconds_per_token(base: LoadedBase, *, machine: str, cache: Path) -> float | None:
+    """Processor time of training on a token with the kernel that was taken; None where none was timed or kept."""
+    known = _read(cache / "kernels" / measurement_name(base, machine))
+    if known is None or not known.seconds:
+        return None
+    whole = known.seconds[known.kernel.attention or base.model.config._attn_implementation]
+    return whole / trial_batch(base, *LARGE).ids.numel()
+
+
+def measurement_name(base: LoadedBase, machine: str) -> str:
+    """The file of what is measured of models of this shape and precision on this machine."""
+    shape = {name: value for name, value in base.model.config.to_dict().items() if name not in _NOT_OF_THE_SHAPE}
+    about = [
+        VERSION,
+        json.dumps(shape, sort_keys=True, default=str),
+        machine,
+        precision_name(base),
+        torch.__version__,
+    ]
+    return f"{digest(about)[:32]}.json"
+
+
+def precision_name(base: LoadedBase) -> str:
+    """Types of the weights and of what is computed."""
+    return f"{base.precision.weights}/{base.precision.compute}"
 
 
 def packed_kernel(base: LoadedBase) -> Kernel:
@@ -85,17 +110,17 @@ def _measure(base: LoadedBase) -> tuple[Kernel, dict[str, float]]:
     weights = base.weights().values()
     try:
         base.model.requires_grad_(True)
-        small, large = (_trial_batch(base, *shape) for shape in (SMALL, LARGE))
-        _seconds(base, Kernel(), small)
-        if _seconds(base, Kernel(), small) * (LARGE[0] * LARGE[1]) / (SMALL[0] * SMALL[1]) > 10 * LONGEST_TRIAL:
+        small, large = (trial_batch(base, *shape) for shape in (SMALL, LARGE))
+        pass_seconds(base, Kernel(), small)
+        if pass_seconds(base, Kernel(), small) * (LARGE[0] * LARGE[1]) / (SMALL[0] * SMALL[1]) > 10 * LONGEST_TRIAL:
             return Kernel(), {}
         candidates = [Kernel(), *(kernel for kernel in (Kernel(PRODUCTS),) if _agrees(base, kernel))]
         times: dict[Kernel, list[float]] = {kernel: [] for kernel in candidates}
         starts: dict[Kernel, list[float]] = {kernel: [] for kernel in candidates}
         for _ in range(ROUNDS + 1):
             for kernel in candidates:
-                times[kernel].append(_seconds(base, kernel, large))
-                starts[kernel].append(_seconds(base, kernel, small))
+                times[kernel].append(pass_seconds(base, kernel, large))
+                starts[kernel].append(pass_seconds(base, kernel, small))
     finally:
         base.model.requires_grad_(False)
         for weight in weights:
@@ -119,12 +144,13 @@ def _overhead_tokens(small: float, large: float) -> int:
     return min(many, max(0, round((small / per_token - few) / 16) * 16))
 
 
-def _trial_batch(base: LoadedBase, rows: int, length: int) -> TokenBatch:
+def trial_batch(base: LoadedBase, rows: int, length: int) -> TokenBatch:
+    """So many rows of any tokens, as long as asked or as the model reads."""
     fits = min(length, base.context_length)
     return synthetic_batch(base, np.full(rows, fits), packed=False)
 
 
-def _seconds(base: LoadedBase, kernel: Kernel, batch: TokenBatch) -> float:
+def pass_seconds(base: LoadedBase, kernel: Kernel, batch: TokenBatch) -> float:
     """Processor time of this thread for a forward and a backward pass."""
     start = time.thread_time()
     with kernel.attending(base.model):
@@ -154,7 +180,7 @@ def _agrees(base: LoadedBase, kernel: Kernel) -> bool:
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
+def alone_with(file: Path) -> Iterator[None]:
     """One process at a time measures for a file, so that all that wait take what the first one found."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -175,8 +201,9 @@ def _read(file: Path) -> Measured | None:
         return None
 
 
-def _write(file: Path, measured: Measured) -> None:
+def write_measurement(file: Path, measured: object) -> None:
+    """Keep a dataclass as JSON, whole or not at all; where the folder cannot be written, not."""
     temporary = file.with_suffix(f".{os.getpid()}.tmp")
     with suppress(OSError):
-        temporary.write_text(json.dumps(asdict(measured)))
+        temporary.write_text(json.dumps(asdict(cast("Any", measured))))
         temporary.replace(file)

@@ -15,14 +15,18 @@ from torch.nn import functional
 PRODUCTS = "sftlab_products"
 
 
-@lru_cache(maxsize=64)
 def _bias(length: int, window: int | None, dtype: torch.dtype, device: torch.device) -> Tensor:
     """T x T: 0 where a position is seen, -inf where it lies ahead or, with a window, too far back."""
+    seen = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+    if window is not None:
+        seen = seen.triu(1 - window)
+    return torch.zeros(length, length, dtype=dtype, device=device).masked_fill(~seen, float("-inf"))
+
+
+@lru_cache(maxsize=64)
+def _kept_bias(length: int, window: int | None, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(mode=False):
-        seen = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-        if window is not None:
-            seen = seen.triu(1 - window)
-        return torch.zeros(length, length, dtype=dtype, device=device).masked_fill_(~seen, float("-inf"))
+        return _bias(length, window, dtype, device)
 
 
 def causal_products(
@@ -44,7 +48,9 @@ def causal_products(
     if groups != heads:
         key, value = (part.repeat_interleave(heads // groups, dim=1) for part in (key, value))
     q, k = query.reshape(rows * heads, length, width), key.reshape(rows * heads, length, width)
-    bias = _bias(length, window, query.dtype, query.device)
+    # A compiler makes the bias where it is added, and can trace no cache.
+    make_bias = _bias if torch.compiler.is_compiling() else _kept_bias
+    bias = make_bias(length, window, query.dtype, query.device)
     if softcap is None:
         scores = torch.baddbmm(bias.expand(rows * heads, -1, -1), q, k.transpose(1, 2), alpha=scaling)
     else:

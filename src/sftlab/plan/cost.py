@@ -97,7 +97,7 @@ def estimate_cost(resolved: Resolved, jobs: tuple[Job, ...], store: Store, devic
                 total.disk += _checkpoint_bytes(task.cell, size) * _kept_checkpoints(resolved, task.cell)
                 if not task.trains:
                     continue
-                tokens = _train_tokens(resolved, task.cell)
+                tokens = train_tokens(resolved, task.cell)
                 total.tokens += tokens
                 total.trainings += 1
                 needed = tokens * _train_flops_per_weight(task.cell.spec) * size
@@ -145,7 +145,7 @@ def _rate(rates: "_Rates", devices: tuple[Device, ...]) -> str:
     return f"an assumed {CUDA_FLOPS / 1e12:.0f} TFLOP/s: right within a factor of about 5"
 
 
-def _train_tokens(resolved: Resolved, run: RunCell) -> int:
+def train_tokens(resolved: Resolved, run: RunCell) -> int:
     """Tokens of a whole training, every example as often as it is seen."""
     spec = run.spec
     seen = spec.epochs if spec.steps is None else spec.steps * spec.batch_size / spec.samples
@@ -173,7 +173,7 @@ def _models_alone(resolved: Resolved, store: Store) -> tuple[int, int]:
         run = runs.get(name) if name is not None else None
         if run is not None and not store.has(run.identity):
             models += 1
-            tokens += _train_tokens(resolved, run) * epoch / run.spec.epochs
+            tokens += train_tokens(resolved, run) * epoch / run.spec.epochs
     return models, round(tokens)
 
 

@@ -3,7 +3,8 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 from sftlab.errors import TrainingError
 from sftlab.lm.base import LoadedBase
 from sftlab.lm.chance import draws_at_random
+from sftlab.lm.compiled_layers import COMPILE_ERRORS, compiled_layers
 from sftlab.lm.encoding import EncodedExamples
 from sftlab.lm.kernel import Kernel
+from sftlab.lm.measured_compilation import failure_in_words, prepare_compiled
 from sftlab.lm.memory import free_memory, is_out_of_memory
 from sftlab.lm.token_loss import token_batch, token_losses
 from sftlab.train.memory_note import OutOfStepError
@@ -28,7 +31,7 @@ class GradientAccumulator:
 
     When memory runs out the pass is halved, then activations are recomputed, at last the longest example of the batch
     is left out, from then on and in every epoch; but for such an example, and for what dropout draws, the result stays
-    what it was. `events` tells what was done, in words.
+    what it was. `events` tells what was done, in words. Where activations are recomputed no layer is compiled.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class GradientAccumulator:
         if base.adapter is not None:
             self._is_random |= any(layer.dropout > 0 for layer in base.adapter.layers.values())
         # What is dropped depends on the layout of the passes, so that the layout must not be measured on the machine.
-        self._kernel = Kernel() if self._is_random else base.kernel
+        self.kernel = Kernel() if self._is_random else base.kernel
 
     def recompute_activations(self) -> None:
         """Trade time for memory from now on."""
@@ -82,7 +85,8 @@ class GradientAccumulator:
         while len(fitting := self.fitting(numbers)) > 0:
             try:
                 with (
-                    self._kernel.attending(self.base.model),
+                    self.kernel.attending(self.base.model),
+                    compiled_layers(self.base.model) if self._is_compiled else nullcontext(),
                     _seeded(seed + self.base.ranks.index, self.base.device, needed=self._is_random),
                 ):
                     loss = self._passes(fitting)
@@ -105,13 +109,30 @@ class GradientAccumulator:
             )
         return None
 
+    @property
+    def _is_compiled(self) -> bool:
+        return self.kernel.compiled and not self.checkpointing
+
+    def prepare(self) -> None:
+        """Have compiled layers ready, on a model whose weights ask for gradients; where that fails, do without them."""
+        if not self._is_compiled:
+            return
+        self.base.model.train()
+        try:
+            prepare_compiled(self.base, self.kernel)
+        except COMPILE_ERRORS as error:
+            self.kernel = replace(self.kernel, compiled=False)
+            self.events.append(f"layers not compiled: {failure_in_words(error)}")
+        finally:
+            self.base.model.eval()
+
     def _passes(self, numbers: NDArray[np.int64]) -> Tensor:
         learned = self.encoded.learned_tokens[numbers]
         share = 1 / (len(numbers) * learned) if self._reduction == "sequence" else None
         total = torch.zeros((), device=self.base.device)
         lengths = self.encoded.lengths[numbers]
-        for one in self.base.ranks.passes(lengths, lambda some: self._kernel.groups(some, self.micro_tokens)):
-            batch = token_batch(self.encoded, numbers[one.places], self.base, self._kernel)
+        for one in self.base.ranks.passes(lengths, lambda some: self.kernel.groups(some, self.micro_tokens)):
+            batch = token_batch(self.encoded, numbers[one.places], self.base, self.kernel)
             losses = token_losses(self.base, batch, plain_head=self._plain_head)
             if share is None:
                 loss = losses.sum() / int(learned.sum())

@@ -76,7 +76,7 @@ def train_run(
         raise
     session.release()
     rows = {name: pl.DataFrame(getattr(log, name), schema=schema) for name, schema in SCHEMAS.items()}
-    return TrainedRun(_result(log, data), rows, loaded.kernel.about)
+    return TrainedRun(_result(log, data), rows, session.kernel.about)
 
 
 def _result(log: Log, data: RunData) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import resource
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from sftlab.errors import ModelError, TrainingError
 from sftlab.lm.base import LoadedBase
+from sftlab.lm.kernel import Kernel
 from sftlab.lm.memory import is_out_of_memory
 from sftlab.lm.templates import resolve_template
 from sftlab.lm.token_loss import has_plain_head
@@ -115,6 +117,18 @@ class Session:
         self._accumulator.unfit = set(self.log.unfit)
         if self.log.checkpointing and not self._accumulator.checkpointing:
             self._accumulator.recompute_activations()
+        if self._is_alone_on_cpu and self.log.kernel is not None:
+            self._accumulator.kernel = Kernel(**self.log.kernel)
+        self._accumulator.prepare()
+
+    @property
+    def _is_alone_on_cpu(self) -> bool:
+        return self.base.device.type == "cpu" and self.base.ranks.count == 1
+
+    @property
+    def kernel(self) -> Kernel:
+        """How passes are computed; killed and started again on one CPU, a run goes on with what it had."""
+        return self._accumulator.kernel
 
     def _epoch(self, epoch: int) -> None:
         self.base.model.train()
@@ -161,6 +175,7 @@ class Session:
     def _log_accumulator(self) -> None:
         self.log.micro_tokens = self._accumulator.micro_tokens
         self.log.checkpointing = self._accumulator.checkpointing
+        self.log.kernel = asdict(self.kernel) if self._is_alone_on_cpu else None
         self.log.events = self._accumulator.events
         self.log.unfit = sorted(self._accumulator.unfit)
 

@@ -18,7 +18,10 @@ from sftlab.train.optimizer import kept_moments
 
 @dataclass
 class Log:
-    """Raw rows and counts of a run so far; every value is plain, so that it survives being written as JSON."""
+    """Raw rows and counts of a run so far; every value is plain, so that it survives being written as JSON.
+
+    `kernel` are the fields of the kernel that a process alone on a CPU computed with, with which it is to go on.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -27,6 +30,7 @@ class Log:
     peak_memory_bytes: int = 0
     micro_tokens: int = 0
     checkpointing: bool = False
+    kernel: dict[str, Any] | None = None
     events: list[str] = field(default_factory=list)
     unfit: list[int] = field(default_factory=list)
     losses: list[dict[str, Any]] = field(default_factory=list)
