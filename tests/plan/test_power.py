@@ -62,7 +62,7 @@ def test_power_is_that_of_the_design_with_typical_spreads(fields: dict[str, obje
     lines = power_lines(found)
     assert "3 base families, 5 datasets and 2 seeds" in lines[0]
     assert "corrected for 10 questions" in lines[0]
-    assert "data, 40 items" in lines[0]
+    assert "data with 40 items" in lines[0]
 
 
 def test_single_base_is_said_to_speak_of_itself_alone(fields: dict[str, object], tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from sftlab.store import Store
 from sftlab.study.cells import Cells, RunCell, ScoreCell
 from sftlab.study.measures import MEASURES
 
+NEARLY_ONE = 0.99
 SCORES_READ = 200
 """Scores that are read to see how much gains spread; more would take longer than a plan may."""
 
@@ -196,7 +197,9 @@ def power_lines(power: StudyPower) -> list[str]:
             "power: a lone difference between two levels of a training choice, such as the method, from about "
             f"{smallest_effects(rows)} on"
         )
-    if power.correlation is not None:
+    if power.correlation is not None and power.correlation > NEARLY_ONE:
+        lines.append("power: next to no correlation of a data property with gain could be told from chance")
+    elif power.correlation is not None:
         lines.append(f"power: a data property would have to go with gain by |r| = {plain(power.correlation)} or more")
     elif design.datasets > 1:
         lines.append("power: fewer than 4 datasets cannot show which property of the data goes with gain")
@@ -205,7 +208,7 @@ def power_lines(power: StudyPower) -> list[str]:
 
 def _rows(power: StudyPower, field: str) -> list[dict[str, object]]:
     return [
-        {"benchmark": f"{one.benchmark}, {counted(one.items, 'item')}", "unit": one.unit, "smallest_effect": effect}
+        {"benchmark": f"{one.benchmark} with {counted(one.items, 'item')}", "unit": one.unit, "smallest_effect": effect}
         for one in power.benchmarks
         if (effect := getattr(one, field)) is not None
     ]
