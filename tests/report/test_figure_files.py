@@ -12,7 +12,7 @@ from sftlab.errors import StoreError
 from sftlab.report.blocks import Panel, Section, Variant
 from sftlab.report.context import ReportContext
 from sftlab.report.figures.data import data_rows
-from sftlab.report.figures.files import named_figures, write_figures
+from sftlab.report.figures.files import MANY, named_figures, write_figure, write_figures
 from sftlab.report.figures.matplotlib_drawing import drawn
 from sftlab.report.figures.properties import property_scatter
 from sftlab.report.palette import Palette, palette
@@ -136,6 +136,22 @@ def test_same_results_give_the_same_files_and_markup_in_names_is_plain_text(tmp_
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     (row,) = data_rows(variant.figure)
     assert row.series == "<b> $x$"
+
+
+def test_many_figures_are_drawn_by_several_processes_as_by_one_and_told(tmp_path):
+    trace = {"type": "scatter", "mode": "markers", "name": "é", "x": [1, 2], "y": [1, 2]}
+    trace["marker"] = {"color": "#0072B2", "symbol": "star-open", "size": 8}
+    figure = {"data": [trace], "layout": {"height": 150, "xaxis": {}, "yaxis": {}, "showlegend": False}}
+    sections = one_section(*(Variant(f"v{index}", figure, ()) for index in range(MANY)))
+    told = []
+    written = write_figures(sections, tmp_path, on_written=lambda done, every: told.append((done, every)))
+    assert told == [(done, MANY) for done in range(1, MANY + 1)]
+    named = list(named_figures(sections))
+    assert [path.stem for path in written] == [one.name for one in named]
+    (tmp_path / "one").mkdir()
+    alone = write_figure(named[3], tmp_path / "one")
+    for ending in ("csv", "svg", "pdf", "png"):
+        assert alone.with_suffix(f".{ending}").read_bytes() == written[3].with_suffix(f".{ending}").read_bytes()
 
 
 def test_folder_that_cannot_be_written_is_an_error_in_one_sentence(tmp_path):

@@ -1,5 +1,6 @@
 """`sftlab report`: one page to look at."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,6 @@ def report(
     from sftlab.cli.printing import print_json, print_line
     from sftlab.cli.texts import SECONDS, with_texts
     from sftlab.plan.opening import open_study
-    from sftlab.report.page import write_report_figures
     from sftlab.store.imported import is_imported
 
     if is_imported(study):
@@ -36,7 +36,7 @@ def report(
         opened = open_study(study, store)
         results, context = with_texts(opened, seconds=SECONDS)[0], study_context(opened)
     page = write_page(results, context, out or study.resolve().with_suffix(".html"))
-    written = [] if figures is None else write_report_figures(results.analysis, results.tables(), context, figures)
+    written = [] if figures is None else _write_figures(results, context, figures)
     if as_json:
         print_json({"report": str(page), "figures": [str(path.with_suffix("")) for path in written]})
         return
@@ -50,6 +50,22 @@ def write_page(results: "Results", context: "ReportContext", out: Path) -> Path:
     from sftlab.report.page import write_report
 
     return write_report(results.analysis, results.tables(), context, out)
+
+
+def _write_figures(results: "Results", context: "ReportContext", folder: Path) -> list[Path]:
+    """Write the figures of the page as files; on a terminal it shows how far it is."""
+    from rich.console import Console
+
+    from sftlab.report.page import write_report_figures
+
+    with Console(file=sys.stderr).status("drawing the figures") as status:
+        return write_report_figures(
+            results.analysis,
+            results.tables(),
+            context,
+            folder,
+            on_written=lambda done, every: status.update(f"drawing the figures: {done} of {every}"),
+        )
 
 
 def _imported(study: Path) -> "tuple[Results, ReportContext]":

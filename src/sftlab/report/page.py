@@ -1,6 +1,6 @@
 """One self-contained html page: figures, tables and sentences of a study, also of one that is half done."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,14 +37,19 @@ def write_report(analysis: Analysis, tables: Mapping[str, pl.DataFrame], context
 
 
 def write_report_figures(
-    analysis: Analysis, tables: Mapping[str, pl.DataFrame], context: ReportContext, folder: Path
+    analysis: Analysis,
+    tables: Mapping[str, pl.DataFrame],
+    context: ReportContext,
+    folder: Path,
+    *,
+    on_written: Callable[[int, int], None],
 ) -> list[Path]:
     """Write every figure of the page into a folder as svg, pdf and png, each with its data as csv; return the csvs.
 
-    Raises StoreError where the folder cannot be written.
+    `on_written` hears how many of how many stand. Raises StoreError where the folder cannot be written.
     """
     material = Material(analysis, tables, context, palette(tables))
-    return write_figures([section(material) for section in SECTIONS], folder)
+    return write_figures([section(material) for section in SECTIONS], folder, on_written=on_written)
 
 
 def render(analysis: Analysis, tables: Mapping[str, pl.DataFrame], context: ReportContext) -> str:

@@ -1,8 +1,9 @@
 """The figures of the page as files, drawn by matplotlib from the same plain data, each beside that data as csv."""
 
 import csv
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from sftlab.report.figures.matplotlib_drawing import drawn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
 
+MANY = 16
+"""From so many figures on they are drawn by one process per core: starting them takes as long as drawing a few."""
 FORMATS = ("svg", "pdf", "png")
 PNG_DOTS_PER_INCH = 160
 COLUMNS = ("series", "x", "y", "value", "low", "high", "note")
@@ -52,23 +55,50 @@ def named_figures(sections: Sequence[Section]) -> Iterator[NamedFigure]:
                 yield NamedFigure(name, f"{block.title}: {variant.name}", variant.figure)
 
 
-def write_figures(sections: Sequence[Section], folder: Path) -> list[Path]:
+def write_figures(
+    sections: Sequence[Section], folder: Path, *, on_written: Callable[[int, int], None] = lambda _done, _every: None
+) -> list[Path]:
     """Write each figure as svg, pdf and png with its data as csv, and return the paths of the csv files.
 
-    Raises StoreError where the folder cannot be written.
+    `on_written` hears how many of how many stand. Raises StoreError where the folder cannot be written.
     """
-    from matplotlib import rc_context
-
+    figures = tuple(named_figures(sections))
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with rc_context(SETTINGS):
-            for one in named_figures(sections):
-                _write_pictures(drawn(one.figure, one.title), folder / one.name)
-                written.append(_write_data(one.figure, folder / f"{one.name}.csv"))
+        for path in _each_written(figures, folder):
+            written.append(path)
+            on_written(len(written), len(figures))
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from error
     return written
+
+
+def _each_written(figures: Sequence[NamedFigure], folder: Path) -> Iterator[Path]:
+    from concurrent.futures import ProcessPoolExecutor
+    from functools import partial
+    from multiprocessing import get_context
+
+    write = partial(write_figure, folder=folder)
+    cores = len(os.sched_getaffinity(0))
+    if cores == 1 or len(figures) < MANY:
+        yield from map(write, figures)
+        return
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        try:
+            yield from pool.map(write, figures, chunksize=2)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def write_figure(one: NamedFigure, folder: Path) -> Path:
+    """Write one figure into a folder that is there, as svg, pdf, png and csv, and return the path of the csv."""
+    from matplotlib import rc_context
+
+    with rc_context(SETTINGS):
+        _write_pictures(drawn(one.figure, one.title), folder / one.name)
+    return _write_data(one.figure, folder / f"{one.name}.csv")
 
 
 def _write_pictures(picture: "Drawn", path: Path) -> None:
