@@ -9,7 +9,7 @@ import pytest
 from sftlab.benchmarks.judging.protocol import JudgeQuestion, Message
 from sftlab.errors import JudgeError
 from sftlab.evaluate.judging.client import Answered, Unanswered
-from sftlab.evaluate.judging.meter import Meter
+from sftlab.evaluate.judging.meter import Clock, Meter
 from sftlab.evaluate.judging.session import Desk, JudgeSession
 from sftlab.study.judge import Judge
 from tests.evaluate.judging.server import said
@@ -266,24 +266,46 @@ def test_the_limit_of_money_holds_and_spending_is_what_answers_took(serve, tmp_p
     assert 6.0 < spent.usd <= 9.0
 
 
-def test_requests_keep_to_the_limit_per_window(tmp_path):
-    judge = Judge(endpoint="http://127.0.0.1:9/v1", model="judge", requests_per_minute=3)
-    meter = Meter(tmp_path / "spent.json", judge, window_seconds=0.3)
+class HandMoved:
+    """A clock that moves only while somebody sleeps by it."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0.0
+        self.seconds += seconds
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.seconds, self.sleep, window_seconds=60.0)
+
+
+def turns(path, tokens, **limits) -> list[float]:
+    """When each of several requests has its turn, by a clock that moves only while they wait."""
+    judge, hand = Judge(endpoint="http://127.0.0.1:9/v1", model="judge", **limits), HandMoved()
     at: list[float] = []
-    for _ in range(8):
-        meter.reserve(question(1), give_up=lambda: False)
-        at.append(time.time())
-    assert all(later - earlier >= 0.29 for earlier, later in zip(at, at[3:], strict=False))
-    assert at[-1] - at[0] < 3
+    for most in tokens:
+        assert Meter(path, judge, clock=hand.clock).reserve(question(1, max_tokens=most), give_up=lambda: False)
+        at.append(hand.seconds - 1000.0)
+    return at
+
+
+def test_requests_keep_to_the_limit_per_window_and_wait_no_longer(tmp_path):
+    at = turns(tmp_path / "spent.json", [16] * 8, requests_per_minute=3)
+    assert at == pytest.approx([0, 0, 0, 60, 60, 60, 120, 120])
 
 
 def test_tokens_keep_to_the_limit_per_window_and_a_long_question_still_has_its_turn(tmp_path):
-    judge = Judge(endpoint="http://127.0.0.1:9/v1", model="judge", tokens_per_minute=100)
-    meter = Meter(tmp_path / "spent.json", judge, window_seconds=0.3)
-    at: list[float] = []
-    for tokens in (60, 30, 60, 500):
-        meter.reserve(question(1, max_tokens=tokens), give_up=lambda: False)
-        at.append(time.time())
-    assert at[1] - at[0] < 0.2
-    assert at[2] - at[0] >= 0.29
-    assert at[3] - at[2] >= 0.29
+    at = turns(tmp_path / "spent.json", (60, 30, 60, 500, 10), tokens_per_minute=100)
+    assert at == pytest.approx([0, 0, 60, 120, 180])
+
+
+def test_a_meter_waits_by_the_system_clock_unless_told_otherwise(tmp_path):
+    """Its window begins after the first request is handed in, and the second has its turn after its end."""
+    judge = Judge(endpoint="http://127.0.0.1:9/v1", model="judge", requests_per_minute=1)
+    meter = Meter(tmp_path / "spent.json", judge, clock=Clock(window_seconds=0.1))
+    started = time.time()
+    for _ in range(2):
+        meter.reserve(question(1), give_up=lambda: False)
+    assert time.time() - started >= 0.1

@@ -24,6 +24,18 @@ class Spent:
     usd: float | None
 
 
+@dataclass(frozen=True)
+class Clock:
+    """What windows are measured with, in seconds; `now` is of one origin for all processes that share a meter."""
+
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    window_seconds: float = WINDOW_SECONDS
+
+
+SYSTEM_CLOCK = Clock()
+
+
 class BudgetSpentError(JudgeError):
     """The study's limit on calls or money is reached."""
 
@@ -35,10 +47,10 @@ class Meter:
     many tokens it took: a limit is never passed, not by workers that ask at the same time nor by one that is killed.
     """
 
-    def __init__(self, path: Path, judge: Judge, *, window_seconds: float = WINDOW_SECONDS) -> None:
+    def __init__(self, path: Path, judge: Judge, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = path
         self._judge = judge
-        self._window = window_seconds
+        self._clock = clock
 
     @property
     def spent(self) -> Spent:
@@ -64,12 +76,12 @@ class Meter:
                 state.calls += 1
                 state.usd += usd
                 if self._judge.requests_per_minute or self._judge.tokens_per_minute:
-                    state.recent.append((time.time(), tokens))
+                    state.recent.append((self._clock.now(), tokens))
 
             self._changed(count)
             if not waits:
                 return True
-            time.sleep(min(waits[0], LONGEST_NAP_SECONDS))
+            self._clock.sleep(min(waits[0], LONGEST_NAP_SECONDS))
         return False
 
     def settle(self, question: JudgeQuestion, used: tuple[int, int]) -> None:
@@ -97,17 +109,17 @@ class Meter:
 
     def _wait(self, state: "_State", tokens: int) -> float:
         """Seconds until a request of so many tokens has its turn; one that is over the limit alone waits for none."""
-        now = time.time()
-        state.recent = [one for one in state.recent if now - one[0] < self._window]
+        now, window = self._clock.now(), self._clock.window_seconds
+        state.recent = [one for one in state.recent if now - one[0] < window]
         judge, waits = self._judge, [0.0]
         if judge.requests_per_minute is not None and len(state.recent) >= judge.requests_per_minute:
-            waits.append(state.recent[-judge.requests_per_minute][0] + self._window - now)
+            waits.append(state.recent[-judge.requests_per_minute][0] + window - now)
         if judge.tokens_per_minute is not None:
             held = sum(size for _, size in state.recent)
             for at, size in state.recent:
                 if held + tokens <= judge.tokens_per_minute:
                     break
-                waits.append(at + self._window - now)
+                waits.append(at + window - now)
                 held -= size
         return max(waits)
 
