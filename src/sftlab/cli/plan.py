@@ -81,7 +81,10 @@ def _print(opened: "Opened", cost: "Cost") -> None:
     _print_matrix(opened)
     print_line()
     for kind, count in counts(opened.resolved, store).items():
-        print_line(f"{kind}: {count.total}, held: {count.held}, to do: {count.total - count.held}")
+        repeated = len(cells.runs) - count.total if kind == "runs" else 0
+        verb = "is" if repeated == 1 else "are"
+        named = f" ({len(cells.runs)} with the {repeated} that {verb} the same as another)" if repeated else ""
+        print_line(f"{kind}: {count.total}{named}, held: {count.held}, to do: {count.total - count.held}")
     trajectories = len({run.trajectory for run in cells.runs})
     models = len({score.checkpoint for score in cells.scores if score.run is not None})
     print_line(
@@ -130,7 +133,7 @@ def _print_matrix(opened: "Opened") -> None:
 
 
 def _print_cost(opened: "Opened", cost: "Cost") -> None:
-    from sftlab.cli.printing import duration, print_line, size
+    from sftlab.cli.printing import duration, hours, print_line, size
     from sftlab.plan.cost import CUDA_FLOPS, GENERATION_SLOWDOWN
     from sftlab.plan.devices import devices
 
@@ -138,8 +141,8 @@ def _print_cost(opened: "Opened", cost: "Cost") -> None:
     print_line(f"devices: {len(found)} x {found[0].kind} ({found[0].name}), one worker each")
     print_line(
         f"cost of what is to do: about {cost.train_tokens:,} training tokens, {duration(cost.seconds)} here "
-        f"({cost.device_hours:.2f} device-hours, {cost.train_device_hours:.2f} of them training with its validation), "
-        f"{size(cost.disk_bytes)} of checkpoints; from {cost.rate}"
+        f"({hours(cost.device_hours)} device-hours, {hours(cost.train_device_hours)} of them training with its "
+        f"validation), {size(cost.disk_bytes)} of checkpoints; from {cost.rate}"
     )
     if cost.validation_share is not None and cost.validation_share > 0.5:
         print_line(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 SECONDS_PER_MINUTE, SECONDS_PER_HOUR, SECONDS_PER_DAY = 60, 3600, 86400
 DAYS_FROM_HOURS = 100
+DECIMALS_BELOW_HOURS = 100
 
 
 def print_json(value: object) -> None:
@@ -38,6 +39,11 @@ def duration(seconds: float) -> str:
     if seconds < DAYS_FROM_HOURS * SECONDS_PER_HOUR:
         return f"{seconds / SECONDS_PER_HOUR:.1f} h"
     return f"{seconds / SECONDS_PER_DAY:,.0f} days"
+
+
+def hours(count: float) -> str:
+    """A number of hours that can be read: two decimals of a small one, thousands apart in a large one."""
+    return f"{count:,.0f}" if count >= DECIMALS_BELOW_HOURS else f"{count:.2f}"
 
 
 def size(num_bytes: float) -> str:

@@ -281,7 +281,8 @@ def check_budget(budget: Budget | None, cost: Cost) -> None:
     )
     for name, limit, needed in limits:
         if limit is not None and needed > limit:
+            said = f"{needed:,.0f}" if needed >= 100 else f"{needed:.2f}"
             raise StudyError(
-                f"the missing work is estimated at {needed:.2f} {name}, and budget.{name} allows {limit:g}: "
+                f"the missing work is estimated at {said} {name}, and budget.{name} allows {limit:g}: "
                 "make the study smaller or raise the budget"
             )
