@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from sftlab.errors import BenchmarkError, ModelError
+from sftlab.errors import BenchmarkError, ModelError, StudyError
 from sftlab.plan.resolve import resolve
 from sftlab.pocket.files import PocketDesign, write_pocket_study
 from sftlab.store import Store
 from sftlab.study.declaration import Study
+from sftlab.study.engine import Server
 from sftlab.study.reading import load_study
 
 
@@ -71,3 +72,17 @@ def test_a_system_prompt_is_part_of_every_score_and_of_nothing_else(tmp_path: Pa
     cells, said = resolve(study, store).cells, resolve(asked(study, system_prompt="Be brief."), store).cells
     assert not {score.identity for score in cells.scores} & {score.identity for score in said.scores}
     assert [run.identity for run in cells.runs] == [run.identity for run in said.runs]
+
+
+def test_likelihoods_are_not_asked_of_an_engine_that_tells_none(tmp_path: Path) -> None:
+    study, store = small_study(tmp_path), Store(tmp_path / "store")
+    serve = "transformers serve {model} --port {port} --dtype {dtype}"
+    served = asked(study, engine=Server(serve=serve))
+    with pytest.raises(StudyError, match=r"benchmark '\w+': the engine transformers tells no log-prob.*generative"):
+        resolve(served, store)
+    written = tuple(
+        ref.model_copy(update={"scorers": ("generative",)}) for ref in study.evaluation.benchmarks if ref.data is None
+    )
+    assert resolve(asked(served, benchmarks=written), store).cells.scores
+    elsewhere = Server(serve=serve.replace("transformers", "sglang"), version="1")
+    assert resolve(asked(study, engine=elsewhere), store).cells.scores

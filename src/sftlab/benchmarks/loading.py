@@ -136,6 +136,7 @@ class Outline:
 
     num_items: int | None
     new_tokens: int
+    scorers: tuple[Scorer, ...]
     judge: str | None = None
     metric: str = "exact_match"
 
@@ -152,9 +153,9 @@ def benchmark_outline(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path |
     metric = _expected_metric(definition)
     known = SHIPPED.get(ref.task or ref.name) if isinstance(definition, Task) and ref.file is None else None
     if known is None:
-        return Outline(None, new_tokens, judge, metric)
+        return Outline(None, new_tokens, definition.scorers, judge, metric)
     share = len(ref.subjects) / len(known.subjects) if ref.subjects else 1.0
-    return Outline(round(known.num_items * share), new_tokens, judge, metric)
+    return Outline(round(known.num_items * share), new_tokens, definition.scorers, judge, metric)
 
 
 def _expected_metric(definition: Definition) -> str:

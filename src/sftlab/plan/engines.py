@@ -2,10 +2,15 @@
 
 import re
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
+from sftlab.benchmarks.loading import benchmark_outline
 from sftlab.errors import StudyError
-from sftlab.study.declaration import Precision
+from sftlab.study.declaration import Evaluation, Precision
 from sftlab.study.engine import BUILT_IN, EngineChoice, Server
+
+WITHOUT_LIKELIHOODS = frozenset({"transformers"})
+"""Programs known to tell no log-probabilities of prompts; any other is asked once it runs."""
 
 
 def engine_identity(engine: EngineChoice, precision: Precision) -> dict[str, object]:
@@ -26,6 +31,25 @@ def engine_identity(engine: EngineChoice, precision: Precision) -> dict[str, obj
     if engine.serve is None:
         return {"engine": {**about, "model": engine.model}}
     return {"engine": {**about, "serve": " ".join(engine.serve.split())}}
+
+
+def no_likelihoods(program: str) -> str:
+    """What is wrong where the scorer likelihood is asked of an engine that cannot answer it."""
+    return (
+        f"the engine {program} tells no log-probabilities of prompts (neither `echo` with `logprobs` nor "
+        "`prompt_logprobs`), which the scorer likelihood needs: give its benchmarks `scorers: [generative]`"
+    )
+
+
+def require_likelihoods(evaluation: Evaluation) -> None:
+    """Raise StudyError where a benchmark needs log-likelihoods and the engine is known to tell none."""
+    engine = evaluation.engine
+    if not isinstance(engine, Server) or engine.program not in WITHOUT_LIKELIHOODS:
+        return
+    folder = None if evaluation.benchmarks_dir is None else Path(evaluation.benchmarks_dir)
+    for ref in evaluation.benchmarks:
+        if "likelihood" in benchmark_outline(ref, folder=Path.cwd(), benchmarks_dir=folder).scorers:
+            raise StudyError(f"benchmark {ref.name!r}: {no_likelihoods(engine.program)}")
 
 
 def engine_version(engine: Server) -> str:

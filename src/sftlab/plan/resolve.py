@@ -9,7 +9,7 @@ from sftlab.plan.adoption import adopted_runs
 from sftlab.plan.benchmark_checks import Benchmarks
 from sftlab.plan.contents import Contents, resolved_template
 from sftlab.plan.devices import default_precision
-from sftlab.plan.engines import engine_identity
+from sftlab.plan.engines import engine_identity, require_likelihoods
 from sftlab.plan.judges import judge_identity
 from sftlab.plan.lora_targets import require_targets
 from sftlab.plan.measure_cells import measure_cells
@@ -64,6 +64,7 @@ def resolve(study: Study, store: Store) -> Resolved:
     benchmarks = tuple((ref, known.digest(ref)) for ref in study.evaluation.benchmarks)
     base_benchmarks = tuple((ref, known.digest(ref)) for ref in _in_base_condition(study))
     known.remember()
+    require_likelihoods(study.evaluation)
     keeps_best = study.checkpoints == "best"
     specs = expand(study, default_precision=default_precision())
     require_targets(specs, study.bases)

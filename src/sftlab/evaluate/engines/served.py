@@ -19,6 +19,7 @@ from sftlab.evaluate.engines.engine import EngineAbout, LikelihoodAnswers, TextA
 from sftlab.lm.likelihood import Request
 from sftlab.lm.request_tree import Ids
 from sftlab.lm.tokenizer import BaseTokenizer
+from sftlab.plan.engines import no_likelihoods
 
 PROBE = "one two three"
 NOT_AS_TEXT = "the engine takes prompts as text only, and its tokenizer reads this one otherwise"
@@ -66,10 +67,7 @@ class ServedEngine:
         """
         way = self.offers.prompt_log_probabilities
         if way is None:
-            raise ModelError(
-                f"the engine {self.about.name} tells no log-probabilities of prompts (neither `echo` with `logprobs` "
-                "nor `prompt_logprobs`), which the scorer likelihood needs: give its benchmarks `scorers: [generative]`"
-            )
+            raise ModelError(no_likelihoods(self.about.name))
         wholes = [np.concatenate([request.context_ids, request.continuation_ids]).tolist() for request in requests]
         prompts, unfit = self._prompts(wholes)
 
