@@ -121,6 +121,18 @@ def test_scores_surely_below_chance_are_found():
     assert "1 base among them" in finding.text
 
 
+@pytest.mark.parametrize("scorer", ["likelihood", "generative"])
+def test_advice_on_scores_below_chance_fits_how_they_were_scored(scorer):
+    runs, scores = rows_of_study()
+    for row in scores:
+        if row["benchmark"] == "mmlu":
+            row |= {"value": 0.20, "scorer": scorer}
+    (finding,) = found(runs, scores, "below_chance")
+    by_likelihood = scorer == "likelihood"
+    assert ("score the choices by likelihood" in finding.advice) is not by_likelihood
+    assert ("could not be read" in finding.why) is not by_likelihood
+
+
 def test_unread_answers_are_found_where_they_differ_from_the_base():
     runs, scores = rows_of_study()
     for row in scores:
