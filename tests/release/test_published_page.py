@@ -3,11 +3,8 @@
 import re
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from sftlab.analyse.intervals import correlation
-from sftlab.analyse.properties import correlated_within
 from sftlab.analyse.results import imported_results
 from sftlab.release.imports.massive_sft import massive_sft
 
@@ -63,19 +60,23 @@ def test_training_choices(results, page, factor, benchmark, scale, pattern):
     assert told(page, pattern) == pytest.approx(expected, abs=0.051 if scale == 100 else 0.0051)
 
 
-@pytest.mark.parametrize(
-    ("other", "pattern"),
-    [("jmmlu-0shot", r"JMMLU: r = (\S+) \[(\S+), (\S+)\]"), ("cmmlu-0shot", r"CMMLU: (\S+) \[(\S+), (\S+)\]")],
-)
-def test_transfer_between_languages(results, page, other, pattern):
-    gains = results.analysis.gains.filter(pl.col("method") == "all", pl.col("gain").is_not_null())
-    single = gains.filter(~pl.col("dataset").str.starts_with("w/o") & (pl.col("dataset") != "all"))
-    wide = single.pivot("benchmark", index=["family", "base", "dataset"], values="gain")
-    both = wide.drop_nulls(["mmlu-0shot", other])
-    cells = both.group_by("family", "dataset", maintain_order=True).agg(pl.col("mmlu-0shot", other).mean())
-    x, y = correlated_within(cells["mmlu-0shot"].to_numpy(), cells[other].to_numpy(), cells)
-    estimate = correlation(x, y, n=10)
-    assert told(page, pattern) == pytest.approx([estimate.value, estimate.ci_low, estimate.ci_high], abs=0.0051)
+@pytest.mark.parametrize("benchmark", ["mmlu-0shot", "mmlu-5shot"])
+def test_transfer_between_languages(results, page, benchmark):
+    found = {row["other"]: row for row in results.analysis.transfer.filter(benchmark=benchmark).to_dicts()}
+    shots = benchmark.removeprefix("mmlu-").replace("shot", "-shot")
+    begin = rf"gains on MMLU {shots}[a-z ]* gains on JMMLU: (?:r = )?"
+    for other, pattern in (
+        ("jmmlu-0shot", begin + r"(\S+) \[(\S+), (\S+)\]"),
+        ("cmmlu-0shot", begin + r"[^;]*; with CMMLU: (\S+) \[(\S+), (\S+)\]"),
+    ):
+        expected = [found[other][name] for name in ("correlation", "ci_low", "ci_high")]
+        assert told(page, pattern) == pytest.approx(expected, abs=0.0051)
+
+
+@pytest.mark.parametrize(("benchmark", "surely"), [("mmlu-0shot", False), ("mmlu-5shot", True)])
+def test_chinese_follows_english_where_the_page_says_so(results, benchmark, surely):
+    (row,) = results.analysis.transfer.filter(benchmark=benchmark, other="cmmlu-0shot").to_dicts()
+    assert (row["verdict"] == "higher") == surely
 
 
 def test_shares_of_variance(results, page):

@@ -36,7 +36,8 @@ def gains_findings(gains: pl.DataFrame) -> Iterator[Finding]:
         if best["gain"] > 0:
             text += (
                 f"the largest gain is {best['dataset']} on {best['base']}: {amount(best['gain'], best['unit'])} "
-                f"{interval(best, best['unit'])}, n = {counted(best['items'], 'item')}"
+                f"{interval(best, best['unit'])}, "
+                f"{'n = ' + counted(best['items'], 'item') if best['items'] else 'no item is known'}"
             )
             text += f", likely too high as it is the largest of {len(done)}." if len(done) > 1 else "."
         else:

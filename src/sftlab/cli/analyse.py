@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from sftlab.analyse.analysis import Analysis
 
 
+MOST_GAINS = 200
+"""A terminal shows so many gains; more are not read there."""
+
+
 def analyse(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
     """Say which data helped which benchmark, how sure that is, and what went with it."""
     from sftlab.cli.printing import print_json, print_line
@@ -46,19 +50,20 @@ def print_analysis(analysis: "Analysis") -> None:
     for line in answer_lines(analysis):
         print_line(line)
     print_line()
-    _print_gains(analysis)
+    print_gains(analysis.gains)
 
 
-def _print_gains(analysis: "Analysis") -> None:
+def print_gains(gains: "pl.DataFrame") -> None:
+    """The gains of main metrics over all methods as a table, and how many are not in it."""
     import polars as pl
 
     from sftlab.cli.printing import print_columns, print_line
 
-    frame = analysis.gains.filter(pl.col("main") & (pl.col("method") == "all"))
+    frame = gains.filter(pl.col("main") & (pl.col("method") == "all"))
     if frame.is_empty():
         return
     rows = []
-    for row in frame.sort("benchmark", "base", "dataset").iter_rows(named=True):
+    for row in frame.sort("benchmark", "base", "dataset").head(MOST_GAINS).iter_rows(named=True):
         known = row["gain"] is not None
         interval = f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]" if row["ci_low"] is not None else "unknown"
         gain = f"{row['gain']:+.3f}" if known else row["status"]
@@ -66,4 +71,6 @@ def _print_gains(analysis: "Analysis") -> None:
             (row["benchmark"], row["base"], row["dataset"], gain, interval if known else row["reason"], row["n"])
         )
     print_columns(("benchmark", "base", "dataset", "gain", "95 % interval", "runs"), rows)
+    if len(frame) > len(rows):
+        print_line(f"... and {len(frame) - len(rows):,} more gains: the report has them as maps, --json as numbers")
     print_line()
