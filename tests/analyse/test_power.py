@@ -20,7 +20,7 @@ from sftlab.analyse.planned_power import (
     smallest_difference,
     typical_spread,
 )
-from sftlab.analyse.power import PAIR, power_findings, smallest_correlation, smallest_effect
+from sftlab.analyse.power import PAIR, power_findings, seen, smallest_correlation, smallest_effect
 from sftlab.analyse.ranking import LIKE_THESE, THESE, comparisons_frame
 from sftlab.analyse.training import training_frames
 
@@ -182,3 +182,16 @@ def test_analysis_says_what_it_would_have_missed(planted_analysis):
     assert set(told) <= {finding.text for finding in planted_analysis.findings}
     correlation_rows = planted_analysis.power.filter(unit="correlation", benchmark="arithmetic_test")
     assert correlation_rows["n"].to_list() == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("effect", "unit", "said"),
+    [
+        (0.5, "accuracy", "50 points of accuracy"),
+        (1.5, "accuracy", "more than 100 points (no difference that there can be)"),
+        (7.5, "bits per byte", "7.5 bits per byte"),
+        (518.0, "bits per byte", "more than 8 bits per byte (as much as bytes hold of which nothing is known)"),
+    ],
+)
+def test_effects_larger_than_any_are_told_in_words(effect, unit, said):
+    assert seen(effect, unit) == said

@@ -20,6 +20,7 @@ POINTS = 16
 SURELY_KNOWN_DF = 2000
 MANY = 8
 """Benchmarks above which their smallest effects are told as a range."""
+BITS_OF_A_BYTE = 8
 PAIR = "difference between two datasets"
 GAIN = "gain from a dataset"
 
@@ -188,7 +189,9 @@ def smallest_effects(rows: Sequence[Row]) -> str:
 
 
 def seen(effect: float, unit: str) -> str:
-    """A smallest effect with its unit; a share above 1 is more than there can be."""
+    """A smallest effect with its unit, or in words where no score differs by so much."""
     if unit in SHARES and effect > 1:
         return "more than 100 points (no difference that there can be)"
+    if unit == "bits per byte" and effect > BITS_OF_A_BYTE:
+        return f"more than {BITS_OF_A_BYTE} bits per byte (as much as bytes hold of which nothing is known)"
     return amount(effect, unit).lstrip("+")

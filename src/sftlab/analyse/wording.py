@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 SHARES = {"accuracy": "points of accuracy", "exact match": "points of exact match"}
+ROUNDING = 1e-12
 
 
 def amount(value: float, unit: str) -> str:
@@ -22,9 +23,8 @@ def interval(row: dict[str, Any], unit: str = "") -> str:
 
 
 def signed(value: float) -> str:
-    """Three significant digits, with its sign."""
-    text = f"{value:+.3g}"
-    return "0" if float(text) == 0 else text
+    """Three significant digits, with its sign; what rounding alone leaves of nothing is 0."""
+    return "0" if abs(value) < ROUNDING else f"{value:+.3g}"
 
 
 def plain(value: float) -> str:
@@ -63,3 +63,13 @@ def spans_zero(row: dict[str, Any]) -> bool:
     """Whether the sign is unknown: no interval, or one that holds 0."""
     low, high = row["ci_low"], row["ci_high"]
     return low is None or high is None or low <= 0 <= high
+
+
+def items_left_out(count: int, of: int, item: str, reason: str) -> str:
+    """What is missing of a score because items could not be asked; `item` is one of them, and `reason` its."""
+    return f"{count} of {of} items are left out: of item {item}, {reason}"
+
+
+def items_without_verdict(count: int, of: int, reason: str) -> str:
+    """What is missing of a score because answers have no verdict."""
+    return f"{count} of {of} items have no verdict: {reason}"
