@@ -165,6 +165,24 @@ def test_gain_is_paired_on_the_items_that_both_have(tmp_path):
     assert (row["gain"], row["gain_n"]) == (0.5, 2)
 
 
+def test_reason_counts_what_its_own_metric_is_without(tmp_path):
+    cells = make_cells(Design(bases=1, datasets=(), methods=("full",), seeds=1, epochs=1, benchmarks=("facts_quiz",)))
+    store, (base,) = Store(tmp_path), cells.scores
+    whole = graded("abcd", [0, 0, 1, 1]).with_columns(metric=pl.lit("other"), reason=pl.lit(None, dtype=pl.String))
+    part = graded("abcd", [0, None, 1, None]).with_columns(
+        reason=pl.Series([None, "too long", None, "no verdict can be read"]),
+        status=pl.Series(["done", "unfit", "done", "failed"]),
+    )
+    said = {"status": "done", "reason": "2 of 4 items are missing"}
+    store.commit(Record(base.identity, "score", {}, said, {"items": pl.concat([part, whole], how="diagonal")}))
+    scores = table("scores", cells, store)
+    assert dict(scores.select("metric", "reason").iter_rows()) == {
+        "accuracy": "1 of 4 items are left out: of item b, too long; "
+        "1 of 4 items have no verdict: no verdict can be read",
+        "other": None,
+    }
+
+
 def graded(items, scores):
     return pl.DataFrame(
         {

@@ -1,7 +1,9 @@
 """Tables of scores: `scores` (one row per checkpoint, benchmark, scorer and metric) and `items`."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -22,6 +24,7 @@ from sftlab.analyse.item_scores import (
 from sftlab.analyse.metrics import main_metric, metric_named
 from sftlab.analyse.run_tables import recipe_columns
 from sftlab.analyse.schemas import ITEMS, QUESTIONS, SCORES, conformed, empty, from_rows
+from sftlab.analyse.wording import items_left_out, items_without_verdict
 from sftlab.store import Store
 from sftlab.study.cells import Cells, RunCell, ScoreCell
 
@@ -166,8 +169,23 @@ def _value_columns(part: Part, rows: pl.DataFrame) -> Row:
         "clusters": None if clusters is None else len(np.unique(clusters)),
         "strata": rows["stratum"].drop_nulls().n_unique() or None,
         **_ends(estimate, "value", ""),
-        "reason": rows["reason"].drop_nulls().first() if estimate is None else None,
+        "reason": _missing(rows, none_left=estimate is None),
     }
+
+
+def _missing(rows: pl.DataFrame, *, none_left: bool) -> str | None:
+    """Why items of one metric have no value, and how many; where none has one, the most common reason alone."""
+    without = rows.filter(pl.col("numerator").is_null() & pl.col("reason").is_not_null())
+    if without.is_empty():
+        return None
+    if none_left:
+        return str(without["reason"].value_counts(sort=True)["reason"][0])
+    failed = pl.col("status") == "failed"
+    unfit, unjudged = without.filter(~failed), without.filter(failed)["reason"].to_list()
+    said = [items_without_verdict(count, rows.height, reason) for reason, count in Counter(unjudged).items()]
+    if not unfit.is_empty():
+        said.insert(0, items_left_out(unfit.height, rows.height, unfit["item"][0], unfit["reason"][0]))
+    return "; ".join(said)
 
 
 def _gain_columns(part: Part, pairs: pl.DataFrame | None) -> Row:
@@ -198,10 +216,15 @@ def _engine(row: Row, result: Mapping[str, object]) -> Row:
 
 
 def _judged(row: Row, status: CellStatus, main: tuple[str, str] | None) -> Row:
-    """Status of one row: a finished cell none of whose items has a value is unfit there, or failed without verdicts."""
+    """Status of one row: a finished cell none of whose items has a value is unfit there, or failed without verdicts.
+
+    What is missing of a finished row is of its own metric: items that lack one may have another.
+    """
     if status.status == "done" and row.get("value") is None:
         reason = str(row.get("reason") or status.reason or "no item fits the context")
         status = CellStatus("failed" if row.get("unjudged") and not row.get("unfit") else "unfit", reason)
+    elif status.status == "done":
+        status = CellStatus("done", cast("str | None", row.get("reason")))
     metric = row.get("metric")
     return {
         "status": status.status,

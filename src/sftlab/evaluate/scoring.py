@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from sftlab.analyse.wording import items_left_out, items_without_verdict
 from sftlab.benchmarks.item import Benchmark, Reading, Scorer
 from sftlab.errors import JudgeError, ModelError
 from sftlab.evaluate.engines.built_in import BuiltInEngine
@@ -128,7 +129,7 @@ def score_with(
 
 def _reason(obstacles: Mapping[str, str], left_out: Mapping[str, int], num_items: int, *, done: bool) -> str | None:
     """What is missing of a score, or why there is none."""
-    said = [f"{count} of {num_items} items have no verdict: {reason}" for reason, count in left_out.items()]
+    said = [items_without_verdict(count, num_items, reason) for reason, count in left_out.items()]
     unfit = _left_out(obstacles, num_items) if done else None if left_out else _nothing_fits(obstacles)
     return "; ".join([*([unfit] if unfit else []), *said]) or None
 
@@ -144,7 +145,7 @@ def _left_out(obstacles: Mapping[str, str], num_items: int) -> str | None:
     if not obstacles:
         return None
     item, reason = next(iter(obstacles.items()))
-    return f"{len(obstacles)} of {num_items} items are left out: of item {item}, {reason}"
+    return items_left_out(len(obstacles), num_items, item, reason)
 
 
 def _by_likelihood(
