@@ -109,6 +109,39 @@ def test_what_cannot_be_told_is_said_and_not_a_number(preference, difference, re
     assert reason in found.reason
 
 
+@pytest.mark.parametrize(
+    ("preference", "difference"),
+    [
+        ([0.0] * 15 + [1.0] * 15, np.arange(-15.0, 15.0)),
+        (logistic(np.arange(-150.0, 150.0, 10.0)), np.arange(-15.0, 15.0)),
+        (logistic(np.repeat([12.0, -12.0], 15)), np.arange(-20.0, 10.0)),
+    ],
+    ids=["certain", "weighted", "weighted and apart"],
+)
+def test_verdicts_that_length_parts_have_no_value(preference, difference):
+    """All that is longer than a threshold won or lost: any steepness fits, and the value at equal lengths with it."""
+    found = length_controlled_win_rate(np.array(preference), difference)
+    assert isinstance(found, NotControlled)
+    assert "parts wins from losses" in found.reason
+
+
+def test_one_verdict_on_the_other_side_or_mild_verdicts_give_a_value_again():
+    difference = np.arange(-15.0, 15.0)
+    crossed = np.where(difference >= 0, 1.0, 0.0)
+    crossed[[5, 25]] = 1.0, 0.0
+    mild = logistic(np.tanh(difference / difference.std(ddof=1)))
+    assert 0.4 < controlled(crossed, difference).win_rate < 0.6
+    assert controlled(mild, difference).win_rate == pytest.approx(0.5, abs=1e-9)
+
+
+def test_fewer_items_than_the_coefficients_need_have_no_value():
+    generator = np.random.default_rng(3)
+    preference, difference = generator.random(20), generator.normal(0, 300, 20)
+    assert isinstance(length_controlled_win_rate(preference, difference), LengthControlled)
+    found = length_controlled_win_rate(preference[:19], difference[:19])
+    assert found == NotControlled("a regression on length needs 20 judged items, and there are 19")
+
+
 def test_a_judge_that_is_nearly_certain_is_no_trouble():
     generator = np.random.default_rng(2)
     preference = logistic(-18 + generator.normal(0, 1, 200))

@@ -79,6 +79,11 @@ def run(study: Path, store: Path) -> Outcome:
     return do_missing(opened(study, store), on="inline", workers=1)
 
 
+def fit(scores: pl.DataFrame) -> pl.DataFrame:
+    """The scores that four items are enough for."""
+    return scores.filter(pl.col("metric").ne_missing("length_controlled_win_rate"))
+
+
 def _write_lines(path: Path, lines: list[dict]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -89,7 +94,11 @@ def test_a_study_is_judged_and_its_tables_say_so(tmp_path, server):
     assert outcome.failed == ()
     scores = rows(study, "scores", store)
     assert set(scores["scorer"]) == {"judge"}
-    assert set(scores["status"]) == {"done"}
+    few = scores.filter(pl.col("metric") == "length_controlled_win_rate")
+    assert set(few["status"]) == {"unfit"}
+    assert few["value"].null_count() == few.height == MODELS
+    assert all("parts wins from losses" in reason or "20 judged items" in reason for reason in few["reason"])
+    assert set(fit(scores)["status"]) == {"done"}
     main = scores.filter(pl.col("main"))
     assert main.height == 2 * MODELS
     assert set(main["metric"]) == {"rating", "win_rate"}
@@ -133,11 +142,11 @@ def test_faults_leave_cells_open_that_the_next_run_closes(tmp_path, server):
     first = run(study, store)
     assert {failure.subject.split()[0] for failure in first.failed} == {"alpaca_eval"}
     assert "met an error of the server" in first.failed[0].reason
-    assert set(rows(study, "scores", store)["status"]) == {"done", "failed"}
+    assert set(fit(rows(study, "scores", store))["status"]) == {"done", "failed"}
     answered = set(server.answered)
     assert run(study, store).failed == ()
     assert all(server.answered[prompt] == 1 for prompt in answered)
-    assert set(rows(study, "scores", store)["status"]) == {"done"}
+    assert set(fit(rows(study, "scores", store))["status"]) == {"done"}
 
 
 def test_items_without_a_verdict_are_left_out_and_counted(tmp_path, server):
@@ -158,6 +167,9 @@ def test_items_without_a_verdict_are_left_out_and_counted(tmp_path, server):
     reasons = dict(main.select("benchmark", "reason").iter_rows())
     assert reasons["mt_bench"] == "1 of 4 items have no verdict: no verdict can be read in the judge's answer"
     assert reasons["alpaca_eval"] == "1 of 4 items have no verdict: refused by the judge"
+    by_metric = dict(rows(study, "scores", store).select("metric", "reason").iter_rows())
+    assert by_metric["rating:turn_1"] == reasons["mt_bench"]
+    assert by_metric["rating:turn_2"] is None
     items = rows(study, "items", store).filter(pl.col("status") == "failed")
     assert set(items["metric"]) == {"rating", "rating:turn_1", "win_rate", "length_controlled_win_rate"}
     assert items["score"].null_count() == items.height
@@ -204,7 +216,7 @@ def test_a_killed_study_goes_on_without_asking_twice(tmp_path, server):
     in_flight = 2 * (os.cpu_count() or 1)
     assert sum(server.seen.values()) - len(server.seen) <= in_flight
     assert _kept(store) == len(server.seen) > kept
-    assert set(rows(study, "scores", store)["status"]) == {"done"}
+    assert set(fit(rows(study, "scores", store))["status"]) == {"done"}
 
 
 def _kept(store: Path) -> int:

@@ -9,7 +9,7 @@ from sftlab.benchmarks.item import Item
 from sftlab.benchmarks.judging.protocol import JudgeAnswer, JudgeQuestion, Verdict, prompt_words, prompts
 from sftlab.study.judge import Judge
 
-VERSION = 1
+VERSION = 2
 REFERENCE_FIRST, REFERENCE_SECOND = "reference_first", "reference_second"
 FIRST, SECOND = "m", "M"
 """What the prompt calls the two outputs."""
