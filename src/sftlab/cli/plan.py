@@ -19,6 +19,7 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
     """Show the matrix of a study: cells, what the store already holds, shared work, and cost."""
     from sftlab.cli.memory_lines import memory_lines
     from sftlab.cli.printing import print_json, print_line
+    from sftlab.execute.fitting import poor_fits
     from sftlab.plan.cost import check_budget, estimate_cost
     from sftlab.plan.devices import devices
     from sftlab.plan.judge_cost import check_judge_budget, judge_cost
@@ -31,6 +32,7 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
     opened = open_study(study, store)
     jobs = pending_jobs(opened.resolved, opened.store)
     require_packages(jobs)
+    dropping = poor_fits(opened, jobs)
     cost = estimate_cost(opened.resolved, jobs, opened.store, devices())
     largest = largest_run(jobs, cost.sizes)
     judging = judge_cost(opened.study.evaluation, jobs, opened.store)
@@ -51,10 +53,16 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
                 "judge": None if judging is None else asdict(judging),
                 "power": None if power is None else asdict(power),
                 "provisional": list(opened.resolved.provisional),
+                "dropping": [asdict(fit) for fit in dropping],
             }
         )
     else:
         _print(opened, cost)
+        for fit in dropping:
+            print_line(
+                f"dropped: {fit.dropped} of the first {fit.looked_at} examples of {fit.dataset} cannot be trained on "
+                f"under {fit.base}: the first has {fit.reason}"
+            )
         for line in memory_lines(largest, devices()):
             print_line(line)
         _print_judging(judging)

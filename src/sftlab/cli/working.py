@@ -24,6 +24,7 @@ def do_missing(
 ) -> "Outcome":
     """Do what the store does not hold and show progress on standard error."""
     from sftlab.cli.display import display
+    from sftlab.execute.fitting import poor_fits
     from sftlab.execute.inline import InlineExecutor
     from sftlab.execute.kept_checkpoints import remove_unwanted_checkpoints
     from sftlab.execute.local import LocalExecutor
@@ -53,6 +54,7 @@ def do_missing(
         check_budget(opened.study.budget, estimate_cost(opened.resolved, jobs, opened.store, together))
     check_judge_budget(opened.study.evaluation.judge, judge_cost(opened.study.evaluation, jobs, opened.store))
     _check_benchmarks(opened)
+    poor_fits(opened, jobs)
     executor: Executor
     if on == "inline":
         executor = InlineExecutor(opened.resolved, opened.store, places, manner=manner or Manner())

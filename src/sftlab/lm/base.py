@@ -14,7 +14,7 @@ from sftlab.lm.adapters import load_adapter
 from sftlab.lm.kernel import Kernel
 from sftlab.lm.ranks import Ranks
 from sftlab.lm.token_rows import SpecialIds, add_embeddings, add_special_tokens
-from sftlab.lm.tokenizer import BaseTokenizer
+from sftlab.lm.tokenizer import LENGTH_FIELDS, BaseTokenizer
 from sftlab.lm.weights import is_adapter, open_weights, require_safetensors
 from sftlab.study.declaration import BaseRef, Precision
 from sftlab.study.methods import Quantisation
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_LENGTH_FIELDS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
 
 
 class LoadedBase:
@@ -174,7 +173,7 @@ def _extended_tokenizer(ref: BaseRef) -> tuple[BaseTokenizer, SpecialIds]:
 def _context_length(config: "PretrainedConfig", tokenizer: "PreTrainedTokenizerBase") -> int:
     """Positions the model was made for; unbounded where neither it nor its tokenizer states a limit."""
     text = config.get_text_config()
-    for field in _LENGTH_FIELDS:
+    for field in LENGTH_FIELDS:
         value = getattr(text, field, None)
         if isinstance(value, int) and value > 0:
             return value

@@ -19,6 +19,9 @@ from sftlab.errors import ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+LENGTH_FIELDS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
+"""Where configurations of models state how many positions they were made for."""
+
 
 @dataclass(frozen=True)
 class Segment:
