@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sftlab.pocket.files import write_pocket_study
 from sftlab.study.reading import load_study
@@ -83,6 +84,18 @@ def test_init_takes_files_of_any_name_and_leaves_nothing_behind_where_it_fails(t
     broken.write_text('[{"question": "a?", "answer": "b"}, {"question": "c')
     assert "is cut off" in sftlab("init", tmp_path / "2.yaml", "--base", base, "--data", broken, code=2).stderr
     assert not (tmp_path / "2.yaml").exists()
+
+
+def test_init_writes_paths_as_they_were_given_where_they_lie_far_away(tmp_path: Path) -> None:
+    base = load_study(write_pocket_study(tmp_path / "pocket")).bases[0].model
+    data = tmp_path / "pocket" / "data" / "facts.csv"
+    far, near = tmp_path / "a" / "b" / "far.yaml", tmp_path / "a" / "near.yaml"
+    sftlab("init", far, "--base", base, "--data", data)
+    sftlab("init", near, "--base", base, "--data", data)
+    written = [yaml.safe_load(out.read_text()) for out in (far, near)]
+    assert [study["bases"] for study in written] == [[base], [base]]
+    assert [study["datasets"]["facts"]["path"] for study in written] == [str(data), "../pocket/data/facts.csv"]
+    assert {load_study(out).datasets["facts"].path for out in (far, near)} == {str(data)}
 
 
 def write_copy(file: Path, name: str) -> Path:

@@ -1,5 +1,6 @@
 """`sftlab init`: a commented study file from a few flags."""
 
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,6 @@ def init(
 ) -> None:
     """Write a commented study file to start from; it never overwrites one."""
     import json
-    import os
 
     import yaml
     from jinja2 import Environment
@@ -35,13 +35,11 @@ def init(
         raise StudyError(f"{out} exists already: name another file")
     here = out.resolve().parent
 
-    def relative(path: Path) -> str:
-        return os.path.relpath(path.resolve(), here)
-
-    found = [base_reference(text) for text in base or ["Qwen/Qwen2.5-0.5B"]]
+    asked = list(base or ["Qwen/Qwen2.5-0.5B"])
+    found = [base_reference(text) for text in asked]
     bases = [
-        {"name": name, "model": relative(Path(ref.model)) if Path(ref.model).is_dir() else ref.model}
-        for name, ref in zip(legal_names([ref.name for ref in found]), found, strict=True)
+        {"name": name, "model": _shown(Path(text).expanduser(), here) if Path(ref.model).is_dir() else ref.model}
+        for name, ref, text in zip(legal_names([ref.name for ref in found]), found, asked, strict=True)
     ]
     names = dataset_names(tuple(data or ()))
     sizes = {name: _drawable(path, name) for name, path in zip(names, data or (), strict=True)}
@@ -53,7 +51,9 @@ def init(
     text = environment.from_string(source).render(
         name=legal_name(out.stem),
         bases=[one["model"] if Path(one["model"]).name == one["name"] else one for one in bases],
-        datasets=dict(zip(names, map(relative, data), strict=True)) if data else {"my_data": "data/my_data.jsonl"},
+        datasets={name: _shown(path, here) for name, path in zip(names, data, strict=True)}
+        if data
+        else {"my_data": "data/my_data.jsonl"},
         benchmarks=benchmark_entries(benchmark or (), here),
         samples=samples,
         smallest=min(sizes, key=lambda name: sizes[name]) if samples < DEFAULT_SAMPLES else None,
@@ -72,6 +72,13 @@ def init(
         if samples < DEFAULT_SAMPLES:
             print_line(f"`samples` is {samples}: all that the smallest dataset has beside its validation part")
         print_line(f"wrote {out}; next: `sftlab plan {out}`, then `sftlab run {out}`")
+
+
+def _shown(path: Path, folder: Path) -> str:
+    """A path from a study file's folder; one that was given absolute and lies far from it stays absolute."""
+    near = os.path.relpath(path.resolve(), folder)
+    is_far = Path(near).parts[:2] == ("..", "..")
+    return str(path.resolve()) if path.is_absolute() and is_far else near
 
 
 def _drawable(path: Path, name: str) -> int:
