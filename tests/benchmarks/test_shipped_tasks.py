@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sftlab.benchmarks.loading import benchmark_digest, load_benchmark
+from sftlab.benchmarks.loading import benchmark_digest, gives_shots, load_benchmark
 from sftlab.errors import BenchmarkError
 from sftlab.study.declaration import BenchmarkRef
 
@@ -261,3 +261,16 @@ def test_own_stops_replace_those_of_the_task_and_are_part_of_identity(shared):
         for ref in (own, BenchmarkRef(name="naturalquestions"), BenchmarkRef(name="naturalquestions", stops=("\n",)))
     }
     assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "gives"),
+    [("humaneval", False), ("jmmlu", False), ("mt_bench", False), ("mmlu", True), ("gsm8k", True), ("math", True)],
+)
+def test_shots_are_known_to_be_there_or_not_without_the_data(name, gives, tmp_path):
+    assert gives_shots(BenchmarkRef(name=name), folder=tmp_path, benchmarks_dir=tmp_path) is gives
+
+
+def test_shots_set_apart_are_shots_to_give(tmp_path):
+    ref = BenchmarkRef(name="jmmlu", shots_from="items")
+    assert gives_shots(ref, folder=tmp_path, benchmarks_dir=tmp_path)

@@ -41,3 +41,14 @@ def test_a_system_prompt_changes_what_is_scored(tmp_path: Path) -> None:
     values = [rows(study, "scores", store).filter(bits)["value"].to_list() for study in (plain, said)]
     assert None not in values[1]
     assert not set(values[0]) & set(values[1])
+
+
+def test_a_benchmark_without_shots_to_give_is_asked_in_the_bases_form_with_its_own(tmp_path: Path) -> None:
+    plain, store = study_of(tmp_path, "plain"), tmp_path / "store"
+    plain.write_text(plain.read_text().replace("evaluation:\n", "evaluation:\n  base_shots: 2\n", 1))
+    assert run(plain, store).failed == ()
+    of_base = rows(plain, "scores", store).filter(dataset="none", scorer="likelihood", metric="bits_per_byte")
+    values = dict(of_base.select("benchmark", "value").iter_rows())
+    beside = [name for name in values if name.endswith("@base")]
+    assert beside
+    assert all(values[name] == values[name.removesuffix("@base")] is not None for name in beside)

@@ -122,6 +122,16 @@ def reads_local_files(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path |
     )
 
 
+def gives_shots(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path | None = None) -> bool:
+    """Whether there are examples apart from the items to draw shots from. Raises BenchmarkError where it is wrong."""
+    if ref.data is not None or ref.shots_from is not None:
+        return ref.data is None
+    with _naming(ref):
+        definition = _definition(ref, folder, benchmarks_dir, None)
+    tasks = definition.tasks.values() if isinstance(definition, TaskGroup) else (definition,)
+    return not any(isinstance(task, Task) and _draws_the_item(task.definition) for task in tasks)
+
+
 def is_known_by_name(name: str) -> bool:
     """Whether a study may name a benchmark so without a file: it is shipped, or in an installed harness."""
     return name in SHIPPED or is_in_harness(name)
@@ -266,11 +276,17 @@ def _check(definition: TaskDefinition, shots: int, code: TaskCode) -> None:
     """Refuse now, before anything is trained, what could not be written or read later."""
     TaskWriter(definition, frozenset(), code)
     task_reader(definition)
-    if shots and definition.shot_split == definition.eval_split and not definition.leaves_out_the_item:
+    if shots and _draws_the_item(definition):
         raise BenchmarkError(
             f"shots would be drawn from the evaluated split {definition.eval_split!r}, the item itself among them: "
-            "state `fewshot_split`, or `shots_from: items` in the study"
+            "in the study, `shots: 0` (and `base_shots: 0` for the bases' own form) asks without any, and `shots_from: "
+            "items` sets some apart; a task file of one's own may state `fewshot_split`"
         )
+
+
+def _draws_the_item(definition: TaskDefinition) -> bool:
+    """Whether an item could be among its own shots."""
+    return definition.shot_split == definition.eval_split and not definition.leaves_out_the_item
 
 
 def _check_shot_files(definition: TaskDefinition, sources: Mapping[str | None, Source]) -> None:
@@ -280,7 +296,8 @@ def _check_shot_files(definition: TaskDefinition, sources: Mapping[str | None, S
             missing = next((path for path in source.files.get(split, ()) if not path.is_file()), None)
             if missing is not None:
                 raise BenchmarkError(
-                    f"shots come from the file {missing}, which does not exist; `shots: 0` needs none, and "
+                    f"shots come from the file {missing}, which does not exist; `shots: 0` (`base_shots: 0` of "
+                    "the bases' own form) needs none, and "
                     "`shots_from: items` takes them from the end of the evaluated items, which are then not asked"
                 )
 

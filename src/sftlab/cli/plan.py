@@ -53,6 +53,7 @@ def plan(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -
                 "judge": None if judging is None else asdict(judging),
                 "power": None if power is None else asdict(power),
                 "provisional": list(opened.resolved.provisional),
+                "without_shots": list(opened.resolved.without_shots),
                 "dropping": [asdict(fit) for fit in dropping],
             }
         )
@@ -102,6 +103,11 @@ def _print(opened: "Opened", cost: "Cost") -> None:
     if cells.scores:
         precision = study.precision or default_precision()
         print_line(f"engine: {engine_words(study.evaluation.engine, precision)}")
+    if opened.resolved.without_shots:
+        print_line(
+            f"base_shots: not of {', '.join(opened.resolved.without_shots)}, which have no examples to give: the "
+            "bases' own form keeps their own number of shots"
+        )
     print_line()
     _print_cost(opened, cost)
 

@@ -170,7 +170,7 @@ def _benchmark(place: Workplace, cell: ScoreCell) -> Benchmark:
 
 def _template(place: Workplace, job: Job, cell: ScoreCell) -> Literal["plain"] | Template:
     study = place.setup.resolved.study
-    asked_as = study.base_template if cell.base_condition else study.asked_template
+    asked_as = study.base_template(cell.benchmark) if cell.base_condition else study.asked_template
     return asked_as if asked_as == "plain" else resolved_template(asked_as, job.base.base)
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sftlab.benchmarks.loading import benchmark_digest, load_benchmark, reads_local_files
+from sftlab.benchmarks.loading import benchmark_digest, gives_shots, load_benchmark, reads_local_files
 from sftlab.plan.contents import Contents
 from sftlab.store import Store
 from sftlab.study.declaration import BenchmarkRef, Study
@@ -39,6 +39,18 @@ class Benchmarks:
             self._known[digest] = len(benchmark.items)
             self._changed = True
         return digest
+
+    def without_shots(self) -> tuple[str, ...]:
+        """The benchmarks that have no examples to give for the study's `base_shots`, and none of their own stated.
+
+        Raises BenchmarkError where a definition is wrong.
+        """
+        found = self._evaluation
+        if not found.base_shots:
+            return ()
+        local = Path(found.benchmarks_dir) if found.benchmarks_dir else None
+        asked = (ref for ref in found.benchmarks if ref.base_shots is None)
+        return tuple(ref.name for ref in asked if not gives_shots(ref, folder=Path.cwd(), benchmarks_dir=local))
 
     def remember(self) -> None:
         """Write what was read to the store."""

@@ -39,7 +39,8 @@ class DrawnBytes:
 class Resolved:
     """A study with the identities of its cells, and what could not be pinned (then identities are provisional).
 
-    `drawn` is by the identity of a run.
+    `drawn` is by the identity of a run. `without_shots` names the benchmarks that have no shots to give for the study's
+    `base_shots`, and keep their own number of them.
     """
 
     study: Study
@@ -50,6 +51,7 @@ class Resolved:
     base_benchmarks: tuple[tuple[BenchmarkRef, str], ...]
     provisional: tuple[str, ...]
     probe_digest: str | None = None
+    without_shots: tuple[str, ...] = ()
 
 
 def resolve(study: Study, store: Store) -> Resolved:
@@ -62,7 +64,8 @@ def resolve(study: Study, store: Store) -> Resolved:
     datasets = {name: contents.dataset(ref) for name, ref in study.datasets.items()}
     known = Benchmarks(study, store, contents)
     benchmarks = tuple((ref, known.digest(ref)) for ref in study.evaluation.benchmarks)
-    base_benchmarks = tuple((ref, known.digest(ref)) for ref in _in_base_condition(study))
+    without_shots = known.without_shots()
+    base_benchmarks = tuple((ref, known.digest(ref)) for ref in _in_base_condition(study, without_shots))
     known.remember()
     require_likelihoods(study.evaluation)
     keeps_best = study.checkpoints == "best"
@@ -84,18 +87,27 @@ def resolve(study: Study, store: Store) -> Resolved:
         ),
     )
     contents.remember()
-    provisional = tuple(contents.provisional)
     resolved = Resolved(
-        study, cells, datasets, drawn, benchmarks, base_benchmarks, provisional, study_texts_digest(study)
+        study=study,
+        cells=cells,
+        dataset_digests=datasets,
+        drawn=drawn,
+        benchmarks=benchmarks,
+        base_benchmarks=base_benchmarks,
+        provisional=tuple(contents.provisional),
+        probe_digest=study_texts_digest(study),
+        without_shots=without_shots,
     )
     return settled(resolved, store)
 
 
-def _in_base_condition(study: Study) -> Iterator[BenchmarkRef]:
+def _in_base_condition(study: Study, without_shots: tuple[str, ...]) -> Iterator[BenchmarkRef]:
     """The benchmarks as the bases are asked them once more, where the study says how."""
     evaluation = study.evaluation
-    if evaluation.base_template is not None or evaluation.base_shots is not None:
-        yield from (ref.in_base_condition(evaluation.base_shots) for ref in evaluation.benchmarks)
+    of_all = evaluation.base_template is not None or evaluation.base_shots is not None
+    for ref in evaluation.benchmarks:
+        if of_all or ref.base_template is not None or ref.base_shots is not None:
+            yield ref.in_base_condition(None if ref.name in without_shots else evaluation.base_shots)
 
 
 def settled(resolved: Resolved, store: Store) -> Resolved:
@@ -148,7 +160,7 @@ def _score_cells(resolved: Resolved, models: list[ScoredModel]) -> Iterator[Scor
         base: BaseCell, model: ScoredModel | None, benchmark: tuple[BenchmarkRef, str], *, base_condition: bool = False
     ) -> ScoreCell:
         epoch = 0 if model is None else model.epoch
-        asked_as = study.base_template if base_condition else study.asked_template
+        asked_as = study.base_template(benchmark[0]) if base_condition else study.asked_template
         identity = digest(
             {
                 "step": "score",

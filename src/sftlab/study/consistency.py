@@ -215,6 +215,11 @@ def _evaluation(study: Study) -> Iterator[Inconsistency]:
                     f"`{field}: plain` has no place for `system_prompt`: choose another template, or none",
                 )
     for index, benchmark in enumerate(study.evaluation.benchmarks):
+        if study.evaluation.system_prompt is not None and benchmark.base_template == "plain":
+            yield Inconsistency(
+                ("evaluation", "benchmarks", index, "base_template"),
+                "`base_template: plain` has no place for `system_prompt`: choose another template, or none",
+            )
         if benchmark.subjects is not None and (benchmark.data is not None or benchmark.file is not None):
             yield Inconsistency(
                 ("evaluation", "benchmarks", index, "subjects"),

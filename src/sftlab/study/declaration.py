@@ -161,6 +161,10 @@ class BenchmarkRef(Frozen):
     prompt: str | None = None
     response: str | None = None
     shots: int | None = Field(default=None, ge=0)
+    base_shots: int | None = Field(default=None, ge=0, description="shots of the bases' own form, here")
+    base_template: Literal["plain"] | Template | None = Field(
+        default=None, description="the form that suits the bases best, here"
+    )
     max_new_tokens: Count | None = None
     items: Literal["all"] | Count | None = None
     subjects: tuple[str, ...] | None = None
@@ -202,14 +206,15 @@ class BenchmarkRef(Frozen):
         return self
 
     def in_base_condition(self, shots: int | None) -> "BenchmarkRef":
-        """The same benchmark under a name of its own, with the bases' own number of shots where one is given."""
+        """The same benchmark under a name of its own, with its `base_shots`, else `shots`, else the shots it has."""
         known = self.file is None and self.data is None
         changes: dict[str, object] = {
             "name": f"{self.name}@base",
             **({"task": self.task or self.name} if known else {}),
         }
-        if shots is not None and self.data is None:
-            changes["shots"] = shots
+        own = shots if self.base_shots is None else self.base_shots
+        if own is not None:
+            changes["shots"] = own
         return self.model_copy(update=changes)
 
 
@@ -223,7 +228,9 @@ class Evaluation(Frozen):
     base_template: Literal["plain"] | Template | None = Field(
         default=None, description="the bases asked once more, in the form that suits them: scores of `BENCHMARK@base`"
     )
-    base_shots: int | None = Field(default=None, ge=0, description="shots of the bases' own form")
+    base_shots: int | None = Field(
+        default=None, ge=0, description="shots of the bases' own form, of benchmarks that have any to give"
+    )
     system_prompt: str | None = Field(
         default=None, min_length=1, description="what the system says first, to every model"
     )
@@ -360,10 +367,9 @@ class Study(Frozen):
         """The template that every model is asked in: that of training unless `evaluation.template` says otherwise."""
         return self.template if self.evaluation.template == "same" else self.evaluation.template
 
-    @property
-    def base_template(self) -> Literal["plain"] | Template:
+    def base_template(self, benchmark: BenchmarkRef) -> Literal["plain"] | Template:
         """The template that bases are asked in once more, where the study asks for their own best condition."""
-        return self.asked_template if self.evaluation.base_template is None else self.evaluation.base_template
+        return benchmark.base_template or self.evaluation.base_template or self.asked_template
 
     @property
     def seed_triples(self) -> tuple[tuple[int, int, int], ...]:
