@@ -9,7 +9,7 @@ import torch
 
 from sftlab.lm import measured_kernel
 from sftlab.lm.kernel import Kernel
-from sftlab.lm.measured_kernel import fastest_kernel, measured_kernels
+from sftlab.lm.measured_kernel import fastest_kernel, measured_kernels, model_name
 from sftlab.lm.packed_attention import PACKED
 from sftlab.lm.product_attention import PRODUCTS
 from sftlab.lm.token_loss import synthetic_batch, token_losses
@@ -38,6 +38,14 @@ def test_kernel_is_measured_once_and_then_read(folder, tmp_path, monkeypatch):
         fastest_kernel(base, machine="elsewhere", cache=tmp_path)
     with pytest.raises(AssertionError, match="measured again"):
         fastest_kernel(load(folder, "gpt2"), machine="here", cache=tmp_path)
+
+
+def test_models_of_one_kind_are_told_apart_by_their_shape(folder):
+    for name in ("llama", "gpt2"):
+        base = load(folder, name)
+        embedded = base.model.get_input_embeddings().weight
+        shape = f"{base.model.config.num_hidden_layers} layers, {embedded.shape[1]} wide, {embedded.shape[0]} tokens"
+        assert model_name(base) == f"{name} ({shape})"
 
 
 def test_measuring_leaves_the_base_as_it_was(folder, tmp_path):

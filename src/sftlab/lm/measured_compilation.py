@@ -26,6 +26,7 @@ from sftlab.lm.measured_kernel import (
     alone_with,
     kernel_cache,
     measurement_name,
+    model_name,
     pass_seconds,
     precision_name,
     seconds_per_token,
@@ -109,7 +110,7 @@ def prepare_compiled(base: LoadedBase, kernel: Kernel) -> None:
 
 
 def _trial(base: LoadedBase, machine: str) -> Compilation:
-    about = (base.model.config.model_type, machine, precision_name(base))
+    about = (model_name(base), machine, precision_name(base))
     base.reset()
     base.model.train().requires_grad_(True)
     try:

@@ -63,7 +63,7 @@ def fastest_kernel(base: LoadedBase, *, machine: str, cache: Path) -> Kernel:
         known = _read(file)
         if known is None:
             kernel, seconds = _measure(base)
-            known = Measured(base.model.config.model_type, machine, precision_name(base), kernel, seconds)
+            known = Measured(model_name(base), machine, precision_name(base), kernel, seconds)
             write_measurement(file, known)
     return known.kernel
 
@@ -88,6 +88,14 @@ def measurement_name(base: LoadedBase, machine: str) -> str:
         torch.__version__,
     ]
     return f"{digest(about)[:32]}.json"
+
+
+def model_name(base: LoadedBase) -> str:
+    """What a measured model is called for people: models of one kind differ in shape."""
+    shape = {"layers": "num_hidden_layers", "wide": "hidden_size", "tokens": "vocab_size"}
+    text = base.model.config.get_text_config()
+    stated = [f"{getattr(text, field):,} {what}" for what, field in shape.items() if hasattr(text, field)]
+    return " ".join([base.model.config.model_type, *([f"({', '.join(stated)})"] if stated else [])])
 
 
 def precision_name(base: LoadedBase) -> str:
