@@ -1,5 +1,7 @@
 """What `sftlab plan` says of a study before anything is trained."""
 
+import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,6 +44,18 @@ def test_runs_that_are_the_same_as_another_are_named(tmp_path: Path, capsys: pyt
     twice = study_with(tmp_path, methods={"full": full, "offloaded": {**full, "offload": "optimizer"}})
     runs = [line for line in planned(twice, capsys).splitlines() if line.startswith("runs: ")]
     assert runs == ["runs: 4 (6 with the 2 that are the same as another), held: 0, to do: 4"]
+
+
+def test_base_that_states_no_positions_has_examples_that_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = shutil.copytree(pocket_base_folder("llama-facts"), tmp_path / "boundless")
+    config = json.loads((base / "config.json").read_text())
+    del config["max_position_embeddings"]
+    (base / "config.json").write_text(json.dumps(config))
+    said = planned(study_with(tmp_path / "study", bases=[str(base)]), capsys)
+    assert "runs: 4, held: 0, to do: 4" in said
+    assert "dropped: " not in said
 
 
 @pytest.mark.parametrize(("count", "said"), [(17650555.93, "17,650,556"), (99.994, "99.99"), (0.5, "0.50")])

@@ -114,7 +114,7 @@ class _Fitting:
     def _fit(self, base: BaseCell, spec: RunSpec) -> Fit:
         examples = self._examples(spec)
         looked_at = examples[:LOOKED_AT]
-        limit = min(spec.max_tokens, *_positions(Path(base.base.model)))
+        limit = min((spec.max_tokens, *_positions(Path(base.base.model))))
         if 2 * sum(_most_tokens(example, spec) > limit for example in looked_at) <= len(looked_at):
             return Fit(spec.base, spec.dataset, len(looked_at), 0)
         return _encoded_fit(base, spec, examples)
