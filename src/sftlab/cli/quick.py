@@ -8,6 +8,11 @@ import typer
 from sftlab.cli.options import AsJson, StoreFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+    from sftlab.analyse.audit.finding import AuditFinding
     from sftlab.plan.opening import Opened
 
 
@@ -127,11 +132,13 @@ def _print_answer(opened: "Opened", *, as_json: bool) -> None:
 
     from sftlab.cli.analyse import left_out_lines
     from sftlab.cli.printing import print_columns, print_json, print_line
+    from sftlab.cli.texts import SECONDS, with_texts
 
     results = opened.results
     analysis = results.analysis
+    warning = contaminated_leads(analysis.ranking, with_texts(opened, seconds=SECONDS)[0].audit)
     if as_json:
-        print_json(analysis.to_json())
+        print_json({**analysis.to_json(), "contaminated_leads": warning})
         return
     scores = results.table("scores")
     before = {
@@ -160,3 +167,27 @@ def _print_answer(opened: "Opened", *, as_json: bool) -> None:
         print_line(line)
     for sentence in analysis.sentences("data"):
         print_line(sentence)
+    if warning is not None:
+        print_line(warning)
+
+
+def contaminated_leads(ranking: "pl.DataFrame", findings: "Sequence[AuditFinding]") -> str | None:
+    """A sentence on benchmarks whose leading dataset was found to hold their items; None where no lead is in doubt.
+
+    `ranking` is the analysis' frame; shares below one in a hundred are not worth a sentence here.
+    """
+    import polars as pl
+
+    from sftlab.analyse.audit.checks.data_texts import CONTAMINATION, DATA_CHECKS, MUCH
+    from sftlab.analyse.wording import counted, listed
+
+    found = [finding.rows for finding in findings if finding.check == CONTAMINATION]
+    leads = ranking.filter(pl.col("main") & (pl.col("rank") == 1)).select("dataset", pl.col("benchmark").alias("other"))
+    held = pl.concat([pl.DataFrame(schema=DATA_CHECKS), *found]).filter(pl.col("count") >= MUCH * pl.col("of"))
+    rows = held.join(leads.unique(), on=["dataset", "other"], maintain_order="left").iter_rows(named=True)
+    said = [
+        f"{row['count']} of {counted(row['of'], 'item')} of {row['other']} stand in {row['dataset']}" for row in rows
+    ]
+    if not said:
+        return None
+    return f"A lead may be memory: {listed(said)}, the very dataset that leads there (`sftlab audit` says more)."
