@@ -20,7 +20,7 @@ from sftlab.analyse.planned_power import (
     smallest_difference,
     typical_spread,
 )
-from sftlab.analyse.power import PAIR, power_findings, seen, smallest_correlation, smallest_effect
+from sftlab.analyse.power import PAIR, power_findings, seen, smallest_correlation, smallest_effect, smallest_effects
 from sftlab.analyse.ranking import LIKE_THESE, THESE, comparisons_frame
 from sftlab.analyse.training import training_frames
 
@@ -195,3 +195,10 @@ def test_analysis_says_what_it_would_have_missed(planted_analysis):
 )
 def test_effects_larger_than_any_are_told_in_words(effect, unit, said):
     assert seen(effect, unit) == said
+
+
+def test_benchmarks_with_the_same_smallest_effect_are_told_together():
+    rows = [{"smallest_effect": 1.5, "unit": "accuracy", "benchmark": name} for name in ("a", "b")]
+    rows.insert(1, {"smallest_effect": 0.5, "unit": "accuracy", "benchmark": "c"})
+    said = "more than 100 points (no difference that there can be) on a and b and 50 points of accuracy on c"
+    assert smallest_effects(rows) == said

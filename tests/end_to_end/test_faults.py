@@ -70,6 +70,7 @@ def part_of_real_data(folder: Path) -> Path:
     return study
 
 
+@pytest.mark.long
 def test_killed_study_ends_in_equal_tables(tmp_path: Path) -> None:
     check_tables_after_kills(small_study(tmp_path), kills=1, seed=0)
 

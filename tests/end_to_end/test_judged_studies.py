@@ -202,6 +202,7 @@ def test_a_judged_benchmark_without_a_judge_is_one_sentence(tmp_path, server):
         opened(study, tmp_path / "store")
 
 
+@pytest.mark.long
 def test_a_killed_study_goes_on_without_asking_twice(tmp_path, server):
     server.faults = lambda _: ["hang 0.1"]
     study, store = judged_study(tmp_path, server, concurrency=2), tmp_path / "store"

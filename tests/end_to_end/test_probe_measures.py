@@ -32,6 +32,7 @@ def statuses(study: Path, store: Path) -> set[str]:
     return {status for name in ("dimensions", "logliks") for status in rows(study, name, store)["status"]}
 
 
+@pytest.mark.long
 def test_measures_killed_in_the_middle_go_on_and_end_in_equal_tables(study: Path) -> None:
     whole, killed = study.parent / "whole", study.parent / "killed"
     process = start(study, killed)

@@ -21,6 +21,12 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("compiled")
 
 
+@pytest.fixture(autouse=True)
+def _inductors_cache(monkeypatch, tmp_path):
+    """Where compiled code is kept is a variable of the process, which must not outlive a test."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+
+
 def _known(base, cache, *, seconds: float = 0.1) -> None:
     """As if plain passes had been timed here."""
     file = cache / "kernels" / measured_kernel.measurement_name(base, "here")

@@ -177,7 +177,10 @@ def power_findings(power: pl.DataFrame) -> Iterator[Finding]:
 def smallest_effects(rows: Sequence[Row]) -> str:
     """The smallest effects of benchmarks in words; of many the range for each unit."""
     if len(rows) <= MANY:
-        return listed([f"{seen(row['smallest_effect'], row['unit'])} on {row['benchmark']}" for row in rows])
+        on: dict[str, list[str]] = {}
+        for row in rows:
+            on.setdefault(seen(row["smallest_effect"], row["unit"]), []).append(row["benchmark"])
+        return listed([f"{effect} on {listed(benchmarks)}" for effect, benchmarks in on.items()])
     told = []
     for unit in dict.fromkeys(row["unit"] for row in rows):
         of_unit = [row for row in rows if row["unit"] == unit]

@@ -45,12 +45,12 @@ def poor_fits(opened: Opened, jobs: tuple[Job, ...]) -> tuple[Fit, ...]:
     """Bases and datasets of runs to come of which more than half of the examples looked at are dropped for length.
 
     Encoded as the run encodes them; only where texts are long enough to ask are tokenizers loaded. Bases of the hub,
-    and data that cannot be read now, are left to the run. Raises TrainingError, as the run would, where examples are
-    all too long to learn from.
+    and data that cannot be read now, are left to the run. Where no training to come has anything to learn from it
+    raises TrainingError, as the runs would; one of many that has nothing costs its own cells alone.
     """
     fits = tuple(_Fitting(opened).fits(jobs))
     impossible = {(fit.dataset, fit.base): fit.error for fit in fits if fit.error is not None}
-    if impossible:
+    if impossible and impossible.keys() == {(fit.dataset, fit.base) for fit in fits}:
         (dataset, _), *others = impossible
         named = [f"{other} under {base}" for other, base in others]
         more = f" (and so of {listed_briefly(named)})" if named else ""

@@ -9,6 +9,7 @@ from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, ou
 
 COMPARISONS = (
     Column("benchmark", "Benchmark", facet=True),
+    Column("population", "Population", facet=True),
     Column("dataset", "Better dataset", facet=True),
     Column("other", "Against", facet=True),
     Column("difference", "Difference of mean gains", "number"),
@@ -17,7 +18,6 @@ COMPARISONS = (
     Column("n", "n", "integer"),
     Column("p_adjusted", "p, adjusted", "number"),
     Column("verdict", "Verdict", facet=True),
-    Column("population", "Population", facet=True),
 )
 GENERAL = "bases like these"
 
