@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -21,3 +22,9 @@ def shared() -> Path:
 def _cache_of_its_own(tmp_path_factory) -> None:
     """What is measured of this machine in tests is not kept for its user."""
     os.environ["SFTLAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+def pytest_collection_finish() -> None:
+    """Modules stay as long as the tests run: collecting garbage, as some tests often do, need not look there."""
+    gc.collect()
+    gc.freeze()
