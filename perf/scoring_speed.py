@@ -18,8 +18,9 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +41,15 @@ MAX_BATCH_TOKENS = 8192
 """As a study scores on a CPU."""
 HARNESS_BATCH = 8
 """Rows of a batch: the quickest of 8, 16, 32 and 64 (27, 30, 34 and 42 CPU seconds in a trial with a model of 4M)."""
+MMLU, BOOLQ, BOTH, FREE = "five-shot MMLU", "zero-shot BoolQ", "both", "free answers"
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What it took, and every item's accuracy and gold log-likelihood, task by task."""
+    """What each benchmark took, and every item's accuracy and gold log-likelihood, task by task."""
 
-    span: Span
+    spans: dict[str, Span]
     accuracy: np.ndarray
     log_likelihood: np.ndarray
 
@@ -66,15 +68,17 @@ def main() -> None:
         theirs = write_tasks(tasks, folder)
         base = base_of(asked.size, tasks)
         say(f"{sum(len(task.rows['test']) for task in tasks)} items, {'published' if published else 'made up'}")
-        choices = interleaved(
-            _choice_sides(base, [task.name for task in tasks], theirs, folder, asked), repeats=asked.repeats
-        )
+        benchmarks = {MMLU: [task.name for task in tasks[:-1]], BOOLQ: [tasks[-1].name]}
+        choices = interleaved(_choice_sides(base, benchmarks, theirs, folder, asked), repeats=asked.repeats)
         differences = largest_difference(choices)
         free = free_tasks(base, count=asked.free_items)
         answers = interleaved(_answer_sides(base, free, asked), repeats=asked.repeats)
         _require_equal_texts(answers, free)
-    spans = {side: median_span(one.span for one in found) for side, found in choices.items()}
-    spans |= {side: median_span(span for span, _ in found) for side, found in answers.items()}
+    spans = {
+        name: {side: median_span(one.spans[name] for one in found) for side, found in choices.items()}
+        for name in (*benchmarks, BOTH)
+    }
+    spans[FREE] = {side: median_span(span for span, _ in found) for side, found in answers.items()}
     settings = {
         "model": asked.size,
         "subjects": asked.subjects,
@@ -86,7 +90,8 @@ def main() -> None:
         "repeats": asked.repeats,
         "benchmarks": "published" if published else "made up",
     }
-    values = {side: vars(span) for side, span in spans.items()} | {"largest_difference_nats": differences}
+    values: Json = {name: {side: vars(span) for side, span in sides.items()} for name, sides in spans.items()}
+    values["largest_difference_nats"] = differences
     Result("scoring-speed", settings, values, table(spans, differences)).finish(at_start, save=asked.save)
 
 
@@ -143,65 +148,82 @@ def as_base(made: Any, words: Any) -> "LoadedBase":  # noqa: ANN401 - any model 
 
 
 def _choice_sides(
-    base: "LoadedBase", names: Sequence[str], theirs: dict[str, Json], folder: Path, asked: argparse.Namespace
+    base: "LoadedBase",
+    benchmarks: dict[str, list[str]],
+    theirs: dict[str, Json],
+    folder: Path,
+    asked: argparse.Namespace,
 ) -> dict[str, Callable[[], Scores]]:
     """The harness; sftlab on the first checkpoint of a base, with nothing kept; and on the next."""
     kept: dict[str, Any] = {}
 
     def first() -> Scores:
         kept.update(base=as_base(base.model, base.tokenizer), known={})
-        return by_sftlab(kept["base"], names, folder, known=kept["known"])
+        return by_sftlab(kept["base"], benchmarks, folder, known=kept["known"])
 
     def after() -> Scores:
-        return by_sftlab(kept["base"], names, folder, known=kept["known"])
+        return by_sftlab(kept["base"], benchmarks, folder, known=kept["known"])
 
     return {
-        "harness": lambda: by_harness(base, names, theirs, asked.harness_batch),
+        "harness": lambda: by_harness(base, benchmarks, theirs, asked.harness_batch),
         "sftlab, first": first,
         "sftlab, next": after,
     }
 
 
-def by_sftlab(base: "LoadedBase", names: Sequence[str], folder: Path, *, known: dict[str, Any] | None = None) -> Scores:
-    """All tasks; benchmarks that are `known` are not read again, as by a worker that has met them."""
+def by_sftlab(
+    base: "LoadedBase", benchmarks: dict[str, list[str]], folder: Path, *, known: dict[str, Any] | None = None
+) -> Scores:
+    """All tasks; those that are `known` are not read again, as by a worker that has met them."""
     import polars as pl
 
     from sftlab.benchmarks.loading import load_benchmark
     from sftlab.evaluate.scoring import ScoreOptions, score_benchmark
     from sftlab.study.declaration import BenchmarkRef
 
-    start = Instant.now()
     known = {} if known is None else known
-    frames = []
-    for name in names:
-        if name not in known:
-            ref = BenchmarkRef(name=name, file=f"{name}.yaml", scorers=("likelihood",))
-            known[name] = load_benchmark(ref, folder=folder)
-        scored = score_benchmark(base, known[name], options=ScoreOptions("plain", MAX_BATCH_TOKENS))
-        frames.append(scored.rows["items"].filter(pl.col("metric") == "accuracy"))
-    span = Span.between(start, Instant.now())
+    frames, moments = [], [Instant.now()]
+    for names in benchmarks.values():
+        for name in names:
+            if name not in known:
+                ref = BenchmarkRef(name=name, file=f"{name}.yaml", scorers=("likelihood",))
+                known[name] = load_benchmark(ref, folder=folder)
+            scored = score_benchmark(base, known[name], options=ScoreOptions("plain", MAX_BATCH_TOKENS))
+            frames.append(scored.rows["items"].filter(pl.col("metric") == "accuracy"))
+        moments.append(Instant.now())
     whole = pl.concat(frames)
-    return Scores(span, whole["score"].to_numpy(), whole["log_likelihood"].to_numpy())
+    return Scores(_spans(benchmarks, moments), whole["score"].to_numpy(), whole["log_likelihood"].to_numpy())
 
 
-def by_harness(base: "LoadedBase", names: Sequence[str], definitions: dict[str, Json], batch: int) -> Scores:
+def _spans(benchmarks: Iterable[str], moments: Sequence[Instant]) -> dict[str, Span]:
+    """What passed between the moments around each benchmark, and around all of them."""
+    spans = {name: Span.between(*around) for name, around in zip(benchmarks, pairwise(moments), strict=True)}
+    return spans | {BOTH: Span.between(moments[0], moments[-1])}
+
+
+def by_harness(
+    base: "LoadedBase", benchmarks: dict[str, list[str]], definitions: dict[str, Json], batch: int
+) -> Scores:
     """All tasks by lm-evaluation-harness."""
     from lm_eval import evaluate
     from lm_eval.api.task import ConfigurableTask
     from lm_eval.models.huggingface import HFLM
 
-    start = Instant.now()
+    samples: list[Json] = []
+    moments = [Instant.now()]
     harness = HFLM(pretrained=base.model, tokenizer=base.tokenizer, batch_size=batch, max_length=POSITIONS)
-    tasks = {name: ConfigurableTask(config=definitions[name]) for name in names}
-    for task in tasks.values():
-        task.set_fewshot_seed(1234)
-    with contextlib.redirect_stderr(io.StringIO()):
-        out = evaluate(lm=harness, task_dict=tasks, log_samples=True, bootstrap_iters=0)
-    span = Span.between(start, Instant.now())
-    assert out is not None
-    samples = [sample for name in names for sample in sorted(out["samples"][name], key=lambda sample: sample["doc_id"])]
+    for names in benchmarks.values():
+        tasks = {name: ConfigurableTask(config=definitions[name]) for name in names}
+        for task in tasks.values():
+            task.set_fewshot_seed(1234)
+        with contextlib.redirect_stderr(io.StringIO()):
+            out = evaluate(lm=harness, task_dict=tasks, log_samples=True, bootstrap_iters=0)
+        moments.append(Instant.now())
+        assert out is not None
+        for name in names:
+            samples.extend(sorted(out["samples"][name], key=lambda sample: sample["doc_id"]))
     gold = [float(sample["filtered_resps"][int(sample["target"])][0]) for sample in samples]
-    return Scores(span, np.array([sample["acc"] for sample in samples]), np.array(gold))
+    return Scores(_spans(benchmarks, moments), np.array([sample["acc"] for sample in samples]), np.array(gold))
 
 
 def largest_difference(found: dict[str, list[Scores]]) -> float:
@@ -242,12 +264,14 @@ def _require_equal_texts(found: dict[str, list[Answers]], tasks: Sequence[FreeTa
                 raise SystemExit(f"{task.name}: {count} of {len(one)} answers are not those of generate")
 
 
-def table(spans: dict[str, Span], difference: float) -> str:
-    """CPU and wall seconds of every side, with ratios of CPU seconds."""
+def table(spans: dict[str, dict[str, Span]], difference: float) -> str:
+    """CPU seconds of every side, benchmark by benchmark, with ratios."""
     rows: list[list[object]] = []
-    for side, peer in (("sftlab, first", "harness"), ("sftlab, next", "harness"), ("queue", "generate")):
-        rows.append([side, peer, spans[peer].cpu, spans[side].cpu, spans[peer].cpu / spans[side].cpu])
-    head = ["", "against", "its CPU seconds", "sftlab's", "ratio"]
+    for name, sides in spans.items():
+        peer, *ours = sides
+        for side in ours:
+            rows.append([name, side, peer, sides[peer].cpu, sides[side].cpu, sides[peer].cpu / sides[side].cpu])
+    head = ["", "side", "against", "its CPU seconds", "sftlab's", "ratio"]
     return (
         f"{markdown_table(head, rows)}\n\nSame accuracies item by item, log-likelihoods to {difference:.1e} nats; "
         "same texts."

@@ -41,21 +41,21 @@ def main() -> None:
         siblings = _siblings(base, asked.siblings, folder)
         before = {weight: tensor.clone() for weight, tensor in base.weights().items()}
         say(f"{len(siblings)} siblings, {len(tasks)} benchmarks, {'published' if published else 'made up'}")
-        names = [task.name for task in tasks]
-        sides: dict[str, Callable[[], list[Scores]]] = {
-            "harness": lambda: [_by_harness(base, one, names, theirs) for one in siblings],
-            "sftlab": lambda: _by_sftlab(base, siblings, names, folder),
+        benchmarks = {scoring_speed.BOTH: [task.name for task in tasks]}
+        sides: dict[str, Callable[[], list[tuple[Span, Scores]]]] = {
+            "harness": lambda: [_by_harness(base, one, benchmarks, theirs) for one in siblings],
+            "sftlab": lambda: _by_sftlab(base, siblings, benchmarks, folder),
         }
         found = interleaved(sides, repeats=asked.repeats)
         base.reset()
         if not all(tensor.equal(before[weight]) for weight, tensor in base.weights().items()):
             raise SystemExit("the base's weights are not what they were")
     difference = max(
-        scoring_speed.largest_difference({"harness": theirs, "sftlab": ours})
+        scoring_speed.largest_difference({"harness": [one for _, one in theirs], "sftlab": [one for _, one in ours]})
         for theirs, ours in zip(found["harness"], found["sftlab"], strict=True)
     )
     spans = {
-        side: median_span(Span(sum(one.span.wall for one in run), sum(one.span.cpu for one in run)) for run in runs)
+        side: median_span(Span(sum(span.wall for span, _ in run), sum(span.cpu for span, _ in run)) for run in runs)
         for side, runs in found.items()
     }
     settings = {
@@ -122,28 +122,28 @@ def _siblings(base: "LoadedBase", count: int, folder: Path) -> list[Path]:
     return made
 
 
-def _by_harness(base: "LoadedBase", sibling: Path, names: Sequence[str], definitions: dict[str, Json]) -> Scores:
+def _by_harness(
+    base: "LoadedBase", sibling: Path, benchmarks: dict[str, list[str]], definitions: dict[str, Json]
+) -> tuple[Span, Scores]:
     start = Instant.now()
     base.load_checkpoint(sibling)
-    loaded = Span.between(start, Instant.now())
-    scores = scoring_speed.by_harness(base, names, definitions, scoring_speed.HARNESS_BATCH)
-    span = Span(loaded.wall + scores.span.wall, loaded.cpu + scores.span.cpu)
-    return Scores(span, scores.accuracy, scores.log_likelihood)
+    scores = scoring_speed.by_harness(base, benchmarks, definitions, scoring_speed.HARNESS_BATCH)
+    return Span.between(start, Instant.now()), scores
 
 
-def _by_sftlab(base: "LoadedBase", siblings: Sequence[Path], names: Sequence[str], folder: Path) -> list[Scores]:
+def _by_sftlab(
+    base: "LoadedBase", siblings: Sequence[Path], benchmarks: dict[str, list[str]], folder: Path
+) -> list[tuple[Span, Scores]]:
     """A worker with nothing kept at first: what the first sibling has encoded the others find."""
     fresh = scoring_speed.as_base(base.model, base.tokenizer)
     fresh.pristine = base.pristine
-    benchmarks: dict[str, object] = {}
+    known: dict[str, object] = {}
     found = []
     for sibling in siblings:
         start = Instant.now()
         fresh.load_checkpoint(sibling)
-        loaded = Span.between(start, Instant.now())
-        scores = scoring_speed.by_sftlab(fresh, names, folder, known=benchmarks)
-        span = Span(loaded.wall + scores.span.wall, loaded.cpu + scores.span.cpu)
-        found.append(Scores(span, scores.accuracy, scores.log_likelihood))
+        scores = scoring_speed.by_sftlab(fresh, benchmarks, folder, known=known)
+        found.append((Span.between(start, Instant.now()), scores))
     return found
 
 
