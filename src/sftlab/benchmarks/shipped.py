@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sftlab.benchmarks.definition import TaskDefinition
-from sftlab.benchmarks.judging.sources import HubFileSource, ReferencedSource
+from sftlab.benchmarks.hub_files import HubArchiveSource, HubFile, HubFileSource
+from sftlab.benchmarks.judging.sources import ReferencedSource
 from sftlab.benchmarks.rows import Layout
 from sftlab.benchmarks.sources import HubSource, LocalSource, Source
 from sftlab.benchmarks.subjects import CMMLU_SUBJECTS, JMMLU_SUBJECTS, MMLU_SUBJECTS
@@ -21,8 +22,9 @@ class Shipped:
     With `subjects`, the file names hold `{subject}`, every row gets a column `subject`, and subjects are strata with
     their own shots; on the hub each is a configuration of the dataset. `stratum_column` names the column that holds the
     subject where all are in one file. `num_items` is the published size of the evaluated split, for estimates of cost
-    before it is read. `references` is a file of reference answers beside the questions; `hub_file` is the one
-    file of the hub's dataset that is read, where its others are something else.
+    before it is read. `references` is a file of reference answers beside the questions, which no dataset of the hub
+    holds. `hub_file` is the one file of the hub's dataset that is read, where `datasets` cannot make its rows: a json
+    file, or an archive where `hub_members` has the place of each split in it.
     """
 
     splits: dict[str, tuple[str, ...]]
@@ -32,6 +34,7 @@ class Shipped:
     stratum_column: str | None = None
     references: str | None = None
     hub_file: str | None = None
+    hub_members: dict[str, str] | None = None
 
 
 _OPTIONS = ("question", "A", "B", "C", "D", "answer")
@@ -57,12 +60,16 @@ SHIPPED: dict[str, Shipped] = {
         num_items=11582,
         layout=Layout("csv"),
         subjects=tuple(CMMLU_SUBJECTS),
+        hub_file="cmmlu_v1_0_1.zip",
+        hub_members={split: f"{split}/{{subject}}.csv" for split in ("test", "dev")},
     ),
     "jmmlu": Shipped(
         {"test": ("jmmlu/{subject}.csv", "jmmlu/test/{subject}.csv")},
         num_items=7097,
         layout=Layout("csv", columns=_OPTIONS),
         subjects=JMMLU_SUBJECTS,
+        hub_file="JMMLU.zip",
+        hub_members={"test": "JMMLU/test/{subject}.csv"},
     ),
     "mmmlu_ja": Shipped(
         {"test": ("mmlu_JA-JP.csv", "mmmlu/mmlu_JA-JP.csv")},
@@ -130,25 +137,22 @@ def chosen_subjects(name: str, subjects: tuple[str, ...] | None) -> tuple[str | 
 
 def _file_names(name: str, definition: TaskDefinition) -> str:
     """The files of a benchmark's local copy, those of the evaluated split first."""
-    splits = SHIPPED[name].splits
-    ordered = sorted(splits, key=lambda split: split != definition.eval_split)
-    return " and ".join(splits[split][0].format(subject="SUBJECT") for split in ordered)
+    shipped = SHIPPED[name]
+    ordered = sorted(shipped.splits, key=lambda split: split != definition.eval_split)
+    names = [shipped.splits[split][0].format(subject="SUBJECT") for split in ordered]
+    return " and ".join(names if shipped.references is None else [*names, shipped.references])
 
 
 def shipped_source(
     name: str, definition: TaskDefinition, *, subject: str | None, benchmarks_dir: Path | None
 ) -> Source:
-    """The data of a shipped benchmark: inside `benchmarks_dir` where one is given, else on the hub."""
-    shipped = SHIPPED[name]
-    revision = definition.dataset_kwargs.revision
+    """The data of a shipped benchmark: inside `benchmarks_dir` where one is given, else on the hub.
+
+    Raises BenchmarkError where they are not on the hub.
+    """
     if benchmarks_dir is None:
-        advice = (
-            f"name a folder that holds {_file_names(name, definition)} with `--benchmarks-dir` of `quick` or "
-            "`benchmarks_dir` in a study's `evaluation`"
-        )
-        if shipped.hub_file is not None:
-            return HubFileSource(definition.dataset_path, shipped.hub_file, revision, advice)
-        return HubSource(definition.dataset_path, subject or definition.dataset_name, revision, advice=advice)
+        return _hub_source(name, definition, subject)
+    shipped = SHIPPED[name]
     constants = {} if subject is None else {"subject": subject}
     files = {}
     for split, patterns in shipped.splits.items():
@@ -157,3 +161,21 @@ def shipped_source(
     if shipped.references is not None:
         return ReferencedSource(files, shipped.layout, constants, references=benchmarks_dir / shipped.references)
     return LocalSource(files, shipped.layout, constants)
+
+
+def _hub_source(name: str, definition: TaskDefinition, subject: str | None) -> Source:
+    shipped = SHIPPED[name]
+    advice = (
+        f"name a folder that holds {_file_names(name, definition)} with `--benchmarks-dir` of `quick` or "
+        "`benchmarks_dir` in a study's `evaluation`"
+    )
+    if shipped.references is not None:
+        raise BenchmarkError(f"no dataset of the hub has its reference answers, so {advice}")
+    revision = definition.dataset_kwargs.revision
+    if shipped.hub_file is None:
+        return HubSource(definition.dataset_path, subject or definition.dataset_name, revision, advice=advice)
+    file = HubFile(definition.dataset_path, shipped.hub_file, revision, advice)
+    if shipped.hub_members is None:
+        return HubFileSource(file)
+    members = {split: member.format(subject=subject) for split, member in shipped.hub_members.items()}
+    return HubArchiveSource(file, members, {} if subject is None else {"subject": subject})

@@ -151,6 +151,8 @@ class Task:
                 strata[source] = self._apart(rows, pool)
                 continue
             for row in rows:
+                if self.stratum_column not in row:
+                    raise BenchmarkError(f"there is no column {self.stratum_column!r} (columns: {', '.join(row)})")
                 strata.setdefault(str(row[self.stratum_column]), _Rows([], pool)).asked.append(row)
         if self.stratum_column is not None:
             return {stratum: self._apart(rows.asked, rows.pool) for stratum, rows in strata.items()}
