@@ -69,7 +69,7 @@ def test_strongest_property_is_named_and_what_is_behind_it_drawn(blocks):
     (variant,) = blocks["strongest"].variants
     assert variant.found == ("With 95 % confidence the strongest is ifd.",)
     assert [trace["x"] for trace in variant.figure["data"]] == [[0.0], [0.5]]
-    assert [row[-1] for row in blocks["strongest-table"].rows] == ["true", "false"]
+    assert [row[0] for row in blocks["strongest-table"].rows] == ["yes", "no"]
 
 
 def test_strongest_property_of_several_that_none_can_be_left_out_of_is_not_named():

@@ -23,6 +23,8 @@ MANY = 8
 BITS_OF_A_BYTE = 8
 PAIR = "difference between two datasets"
 GAIN = "gain from a dataset"
+PROPERTY = "correlation of a data property with gain"
+LAYER = "correlation of weight change with gain"
 
 
 def smallest_effect(
@@ -102,8 +104,8 @@ def power_frame(
     """
     rows = [*_of_pairs(comparisons), *_of_training(training)]
     within = properties.filter(scope="within", kind="pearson")
-    rows += _of_correlations(within, "correlation of a data property with gain")
-    rows += _of_correlations(layers.filter(~pl.col("divided_by_total")), "correlation of weight change with gain")
+    rows += _of_correlations(within, PROPERTY)
+    rows += _of_correlations(layers.filter(~pl.col("divided_by_total")), LAYER)
     return framed("power", rows)
 
 
@@ -171,7 +173,7 @@ def power_findings(power: pl.DataFrame) -> Iterator[Finding]:
             f"With {counted(row['n'], 'dataset')} and {counted(row['questions'], 'question')}, a lone {question} is "
             f"found in 4 of 5 studies from |r| = {plain(row['smallest_effect'])} on."
         )
-        yield Finding("properties" if "property" in str(question) else "layers", text)
+        yield Finding("properties" if question == PROPERTY else "layers", text)
 
 
 def smallest_effects(rows: Sequence[Row]) -> str:

@@ -15,7 +15,8 @@ THICK, THIN = 5, 1.5
 class Estimate:
     """One line of a forest: `lines` is what hovering over it says, `sure` whether its sign is known.
 
-    Unknown numbers are None. `wider` is the interval for a wider population, drawn as a thin line behind the mark.
+    Unknown numbers are None. `wider` is the interval for a wider population, drawn as a thin line behind the mark;
+    `label` is what stands on the axis where that is more than the name.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Estimate:
     colour: str
     symbol: str = "circle"
     wider: tuple[float, float] | None = None
+    label: str = ""
 
 
 def forest(
@@ -46,7 +48,7 @@ def forest(
         ],
         90 + (32 if len(estimates) <= FEW else 25) * max(len(estimates), 2),
         xaxis={"zeroline": False, "tickangle": 0, "nticks": 4, **({} if ends is None else {"range": list(ends)})},
-        yaxis=named_places([estimate.name for estimate in estimates], downwards=True),
+        yaxis=named_places([estimate.label or estimate.name for estimate in estimates], downwards=True),
         shapes=[zero_line("x")],
         annotations=[_flush_right(quantity)],
         meta=faceted(y=(facet, [estimate.name for estimate in estimates])) if facet else {},

@@ -21,21 +21,27 @@ WIDE = 9
 def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
     """Mean gain of each dataset with its 95 % interval, best on top: dataset, value, ci_low, ci_high, n.
 
-    Where `gains` has `wider_low` and `wider_high` as well, they are the interval for a wider population of bases.
+    Where `gains` has `wider_low` and `wider_high` as well, they are the interval for a wider population of bases. Where
+    it has `unranked`, datasets with such a reason stand behind those without, and their labels say so.
     """
+    reason = pl.col("unranked") if "unranked" in gains.columns else pl.lit(None)
+    ordered = gains.with_columns(unranked=reason).sort(
+        pl.col("unranked").is_not_null(), -pl.col("value"), nulls_last=True, maintain_order=True
+    )
     estimates = [
         Estimate(
             row["dataset"],
             row["value"],
             row["ci_low"],
             row["ci_high"],
-            tuple(gain_lines(row, unit)),
+            tuple(gain_lines(row, unit) + ([f"not ranked: {row['unranked']}"] if row["unranked"] else [])),
             not spans_zero(row),
             palette.dataset_colour(row["dataset"]),
             palette.dataset_symbol(row["dataset"]),
             _both(row.get("wider_low"), row.get("wider_high")),
+            f"{row['dataset']} (not ranked)" if row["unranked"] else "",
         )
-        for row in gains.sort("value", descending=True, nulls_last=True).iter_rows(named=True)
+        for row in ordered.iter_rows(named=True)
     ]
     return forest(estimates, f"mean gain ({unit})", facet="dataset")
 

@@ -2,24 +2,42 @@
 
 import polars as pl
 
+from sftlab.analyse.power import PAIR
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Prose, Section, Variant
 from sftlab.report.figures.gains import gain_forest
 from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
+from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, in_shown_units, outcomes, sure_first
+from sftlab.report.sections.power import power_table
+from sftlab.report.text import listed
 
-COMPARISONS = (
+RANKING = (
     Column("benchmark", "Benchmark", facet=True),
+    Column("rank", "Rank", "integer"),
+    Column("dataset", "Dataset", facet=True),
+    Column("gain", "Mean gain", "number"),
+    Column("ci", "95 % interval", "interval"),
+    Column("unit", "Unit"),
     Column("population", "Population", facet=True),
+    Column("n", "n", "integer"),
+    Column("cells", "Bases", "integer"),
+    Column("unranked", "Why it has no rank"),
+)
+COMPARISONS = (
+    Column("verdict", "How sure", facet=True),
     Column("dataset", "Better dataset", facet=True),
     Column("other", "Against", facet=True),
+    Column("benchmark", "Benchmark", facet=True),
     Column("difference", "Difference of mean gains", "number"),
-    Column("unit", "Unit"),
     Column("ci", "95 % interval", "interval"),
+    Column("unit", "Unit"),
+    Column("population", "Population", facet=True),
     Column("n", "n", "integer"),
     Column("p_adjusted", "p, adjusted", "number"),
-    Column("verdict", "Verdict", facet=True),
 )
+COUNTS = "base families (bases, where there is one family) for bases like these, and items for these bases"
 GENERAL = "bases like these"
+OTHER_RECIPES = "tried with other recipes than those ranked"
+NO_COMMON_RECIPE = "no recipe is common to all datasets"
 
 
 def answer(material: Material) -> Section:
@@ -36,20 +54,51 @@ def answer(material: Material) -> Section:
             "lines are 95 % intervals. A hollow mark's bar spans zero (or is not known)."
         )
         blocks.append(Panel("ranking", "Mean gain by dataset", "Benchmark", variants, shown="grid", note=note))
+        blocks.append(_ranking_table(material))
     pairs = analysis.comparisons.filter("main")
     if pairs.height:
-        rows = table_rows(pairs, COMPARISONS)
+        shown = in_shown_units(sure_first(pairs, "difference"), "difference", "ci_low", "ci_high")
         title = "Datasets against each other, on the same bases and recipes"
-        blocks.append(DataTable("comparisons", title, COMPARISONS, rows, "comparisons.csv"))
+        note = f"Of every benchmark, what is sure comes first. n counts {COUNTS}."
+        rows = table_rows(shown, COMPARISONS)
+        blocks.append(DataTable("comparisons", title, COMPARISONS, rows, "comparisons.csv", note=note))
+    blocks.extend(power_table(material, pl.col("question") == PAIR, COUNTS))
     return Section("answer", "The answer", "Which data for which benchmark, and how sure?", tuple(blocks))
 
 
 def _ranking(material: Material, outcome: Outcome) -> Variant:
     shown = outcome.shown(material.analysis.ranking, "gain", "ci_low", "ci_high")
-    ranked = _ranked(shown)
+    ranked = _ranked(with_reasons(shown))
     figure = gain_forest(ranked.rename({"gain": "value"}), outcome.shown_unit, material.palette)
     sentences = found_on(material.analysis, "data", outcome.benchmark)
-    return Variant(outcome.benchmark, figure, (*sentences, _legend(ranked)), outcome.detail, outcome.facets)
+    found = (*sentences, *_behind(ranked), _legend(ranked))
+    return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets)
+
+
+def with_reasons(ranking: pl.DataFrame) -> pl.DataFrame:
+    """The frame `ranking` with a column `unranked`: why a dataset has no rank, null where it has one."""
+    of_metric = pl.col("rank").is_not_null().any().over("benchmark", "scorer", "metric")
+    reason = pl.when(of_metric).then(pl.lit(OTHER_RECIPES)).otherwise(pl.lit(NO_COMMON_RECIPE))
+    return ranking.with_columns(unranked=pl.when(pl.col("rank").is_null()).then(reason))
+
+
+def _behind(ranked: pl.DataFrame) -> tuple[str, ...]:
+    """Which datasets stand behind the others without a rank, and why."""
+    unranked = ranked.drop_nulls("unranked")
+    if unranked.is_empty():
+        return ()
+    names = listed(unranked["dataset"].unique(maintain_order=True), at_most=6)
+    if unranked.height == ranked.height:
+        return (f"None is ranked: {NO_COMMON_RECIPE}.",)
+    return (f"Behind the others, as they were {OTHER_RECIPES}: {names}.",)
+
+
+def _ranking_table(material: Material) -> DataTable:
+    main = with_reasons(material.analysis.ranking.filter("main"))
+    shown = in_shown_units(main, "gain", "ci_low", "ci_high")
+    columns = tuple(one for one in RANKING if one.name != "unranked" or main["unranked"].null_count() < main.height)
+    note = f"Means over bases and recipes, best first. n counts {COUNTS}."
+    return DataTable("means", "All mean gains", columns, table_rows(shown, columns), "ranking.csv", note=note)
 
 
 def _ranked(rows: pl.DataFrame) -> pl.DataFrame:

@@ -2,49 +2,51 @@
 
 import polars as pl
 
+from sftlab.analyse.power import PROPERTY
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
 from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.properties import behind_forest, correlation_forest, property_scatter
 from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
+from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes, sure_first
+from sftlab.report.sections.power import power_table
 from sftlab.report.text import interval, signed
 
 CORRELATIONS = (
+    Column("verdict", "How sure", facet=True),
     Column("property", "Property", facet=True),
     Column("benchmark", "Benchmark", facet=True),
-    Column("metric", "Metric", facet=True),
-    Column("scope", "Scope", facet=True),
-    Column("kind", "Kind", facet=True),
     Column("correlation", "Correlation", "number"),
     Column("ci", "95 % interval", "interval"),
+    Column("scope", "Scope", facet=True),
+    Column("kind", "Kind", facet=True),
     Column("n", "n (clusters)", "integer"),
     Column("cells", "Cells", "integer"),
     Column("p_adjusted", "p, adjusted", "number"),
-    Column("verdict", "Verdict", facet=True),
+    Column("metric", "Metric", facet=True),
 )
 PARTIAL = (
+    Column("verdict", "How sure", facet=True),
     Column("property", "Property", facet=True),
     Column("benchmark", "Benchmark", facet=True),
-    Column("metric", "Metric", facet=True),
-    Column("scope", "Scope", facet=True),
-    Column("given", "Given", facet=True),
     Column("correlation", "Partial correlation", "number"),
     Column("ci", "95 % interval", "interval"),
+    Column("scope", "Scope", facet=True),
+    Column("given", "Given", facet=True),
     Column("n", "n (clusters)", "integer"),
     Column("cells", "Cells", "integer"),
     Column("p_adjusted", "p, adjusted", "number"),
-    Column("verdict", "Verdict", facet=True),
+    Column("metric", "Metric", facet=True),
 )
 STRONGEST = (
+    Column("in_set", "May be the strongest", facet=True),
     Column("property", "Property", facet=True),
     Column("benchmark", "Benchmark", facet=True),
-    Column("metric", "Metric", facet=True),
     Column("correlation", "Correlation within bases", "number"),
     Column("behind", "Behind the strongest", "number"),
     Column("ci", "95 % interval", "interval"),
     Column("n", "n (datasets)", "integer"),
     Column("led", "Leads with a dataset left out", "number"),
-    Column("in_set", "May be the strongest", facet=True),
+    Column("metric", "Metric", facet=True),
 )
 SHOWN = (pl.col("scope") == "within") & (pl.col("kind") == "pearson")
 
@@ -86,16 +88,18 @@ def data(material: Material) -> Section:
         note = "One mark a base and dataset; the gain is the mean over methods and seeds."
         blocks.append(Panel("points", "Data property against gain", "Property", tuple(variants), note=note))
     if analysis.properties.height:
-        rows = table_rows(analysis.properties, CORRELATIONS)
+        rows = table_rows(sure_first(analysis.properties, "correlation"), CORRELATIONS)
         blocks.append(DataTable("table", "All correlations", CORRELATIONS, rows, "properties.csv"))
     if analysis.partial_correlations.height:
-        rows = table_rows(analysis.partial_correlations, PARTIAL)
+        rows = table_rows(sure_first(analysis.partial_correlations, "correlation"), PARTIAL)
         title = "Correlations given the base's score and the length"
         blocks.append(DataTable("partial-table", title, PARTIAL, rows, "partial_correlations.csv"))
     if analysis.strongest_property.height:
-        rows = table_rows(analysis.strongest_property.with_columns(pl.col("in_set").cast(pl.String)), STRONGEST)
+        may_be = pl.when("in_set").then(pl.lit("yes")).when(~pl.col("in_set")).then(pl.lit("no"))
+        rows = table_rows(analysis.strongest_property.with_columns(in_set=may_be), STRONGEST)
         title = "How far each property is behind the strongest"
         blocks.append(DataTable("strongest-table", title, STRONGEST, rows, "strongest_property.csv"))
+    blocks.extend(power_table(material, pl.col("question") == PROPERTY, "datasets"))
     return Section("data", "Data", "Which property of the data goes with the gain?", tuple(blocks))
 
 

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from sftlab.analyse.power import LAYER
 from sftlab.analyse.spectra import stable_rank_by_depth
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
 from sftlab.report.figures.layers import (
@@ -12,6 +13,7 @@ from sftlab.report.figures.layers import (
 )
 from sftlab.report.sections.material import Material, table_rows
 from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
+from sftlab.report.sections.power import power_table
 from sftlab.report.text import counted, interval, number, signed
 
 OUTSIDE = (
@@ -53,6 +55,7 @@ def layers(material: Material) -> Section:
     if outside.height:
         rows = table_rows(outside, OUTSIDE)
         blocks.append(DataTable("outside", "Parts outside the layers", OUTSIDE, rows, "outside_layers.csv"))
+    blocks.extend(power_table(material, pl.col("question") == LAYER, "datasets"))
     return Section("layers", "Layers", "Where do the weights change, and does that go with gain?", tuple(blocks))
 
 

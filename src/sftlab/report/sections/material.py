@@ -6,9 +6,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from sftlab.analyse.analysis import Analysis
+from sftlab.analyse.verdicts import HIGHER, LOWER
 from sftlab.report.blocks import Cell, Column
 from sftlab.report.context import ReportContext
 from sftlab.report.palette import Palette
+
+VERDICTS = {HIGHER: "surely higher", LOWER: "surely lower"}
+"""How verdicts read in a table; the others are words already."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,11 @@ class Material:
 def table_rows(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[tuple[Cell, ...], ...]:
     """The rows of a frame for a table of the page; a column the frame does not have is unknown.
 
-    An interval called `x` is made of the columns `x_low` and `x_high`.
+    An interval called `x` is made of the columns `x_low` and `x_high`; verdicts are worded.
     """
     present = set(frame.columns)
+    if "verdict" in present:
+        frame = frame.with_columns(pl.col("verdict").replace(VERDICTS))
     expressions = [
         pl.concat_list(f"{column.name}_low", f"{column.name}_high").alias(column.name)
         if column.kind == "interval" and {f"{column.name}_low", f"{column.name}_high"} <= present

@@ -9,6 +9,7 @@ from sftlab.analyse.analysis import Analysis
 from sftlab.analyse.effects import Section as Topic
 from sftlab.analyse.wording import SHARES
 from sftlab.report.blocks import Prose, Variant
+from sftlab.report.figures.drawing import SURE
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,24 @@ class Outcome:
     def shown(self, frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
         """The rows about this outcome with these columns in the shown unit."""
         return self.rows(frame).with_columns(pl.col(*columns) * self.scale)
+
+
+def in_shown_units(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """A frame with a column `unit` whose other `columns` are in the shown unit: shares become points of a hundred."""
+    scale = pl.when(pl.col("unit").is_in(list(SHARES))).then(100.0).otherwise(1.0)
+    return frame.with_columns(*(pl.col(name) * scale for name in columns), pl.col("unit").replace(SHARES))
+
+
+def sure_first(frame: pl.DataFrame, effect: str) -> pl.DataFrame:
+    """Benchmarks in their order; in each what is sure before what is not, and then the larger effect first."""
+    benchmarks = frame["benchmark"].unique(maintain_order=True)
+    return frame.sort(
+        pl.col("benchmark").replace_strict(benchmarks, pl.Series(range(len(benchmarks)))),
+        ~pl.col("verdict").is_in(SURE).fill_null(value=False),
+        -pl.col(effect).abs(),
+        nulls_last=True,
+        maintain_order=True,
+    )
 
 
 def outcomes(frame: pl.DataFrame, *, main_only: bool = False) -> tuple[Outcome, ...]:

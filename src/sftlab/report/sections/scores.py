@@ -12,13 +12,8 @@ COLUMNS = (
     Column("base", "Base", facet=True),
     Column("dataset", "Dataset", facet=True),
     Column("method", "Method", facet=True),
-    Column("samples", "Samples", "integer", facet=True),
-    Column("schedule", "Schedule", facet=True),
     Column("epoch", "Epoch", "integer", facet=True),
-    Column("seed", "Seed", "integer", facet=True),
     Column("benchmark", "Benchmark", facet=True),
-    Column("scorer", "Scorer", facet=True),
-    Column("metric", "Metric", facet=True),
     Column("value", "Value", "number"),
     Column("ci", "95 % interval", "interval"),
     Column("n", "n (items)", "integer"),
@@ -27,6 +22,11 @@ COLUMNS = (
     Column("unparsed", "Unparsed", "integer"),
     Column("status", "Status", facet=True),
     Column("reason", "Reason"),
+    Column("metric", "Metric", facet=True),
+    Column("scorer", "Scorer", facet=True),
+    Column("samples", "Samples", "integer", facet=True),
+    Column("schedule", "Schedule", facet=True),
+    Column("seed", "Seed", "integer", facet=True),
 )
 
 

@@ -7,31 +7,33 @@ from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.epochs import gain_by_epoch
 from sftlab.report.figures.methods import difference_forest, paired_gains
 from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
+from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, in_shown_units, outcomes, sure_first
+from sftlab.report.sections.power import power_table
 from sftlab.report.text import counted, interval, number, signed
 
 EFFECTS = (
+    Column("verdict", "How sure", facet=True),
     Column("factor", "Factor", facet=True),
     Column("level", "Level", facet=True),
     Column("other", "Minus", facet=True),
     Column("benchmark", "Benchmark", facet=True),
-    Column("metric", "Metric", facet=True),
-    Column("unit", "Unit"),
     Column("difference", "Difference of gains", "number"),
     Column("ci", "95 % interval", "interval"),
+    Column("unit", "Unit"),
     Column("n", "n", "integer"),
     Column("cells", "Cells", "integer"),
-    Column("smallest_effect", "Smallest effect to be seen", "number"),
     Column("p_adjusted", "p, adjusted", "number"),
-    Column("verdict", "Verdict", facet=True),
+    Column("smallest_effect", "Smallest effect to be seen", "number"),
+    Column("metric", "Metric", facet=True),
 )
+COUNTS = "base families (bases, where there is one family), or items where there is one base and dataset"
 NOISE = (
     Column("benchmark", "Benchmark", facet=True),
+    Column("sd", "Standard deviation between seeds", "number"),
+    Column("unit", "Unit"),
+    Column("df", "Degrees of freedom", "integer"),
     Column("scorer", "Scorer", facet=True),
     Column("metric", "Metric", facet=True),
-    Column("unit", "Unit"),
-    Column("sd", "Standard deviation between seeds", "number"),
-    Column("df", "Degrees of freedom", "integer"),
 )
 
 
@@ -62,10 +64,13 @@ def training(material: Material) -> Section:
         )
         blocks.append(Panel("epochs", "Gain over the epochs", "Benchmark", epochs, note=note))
     if analysis.training.height:
-        rows = table_rows(analysis.training, EFFECTS)
-        blocks.append(DataTable("effects-table", "All effects of training choices", EFFECTS, rows, "training.csv"))
+        shown = in_shown_units(analysis.training, "difference", "ci_low", "ci_high", "smallest_effect")
+        rows = table_rows(sure_first(shown, "difference"), EFFECTS)
+        title = "All effects of training choices"
+        blocks.append(DataTable("effects-table", title, EFFECTS, rows, "training.csv", note=f"n counts {COUNTS}."))
+        blocks.extend(power_table(material, pl.col("question").str.contains(" minus ", literal=True), COUNTS))
     if analysis.seed_noise.height:
-        rows = table_rows(analysis.seed_noise, NOISE)
+        rows = table_rows(in_shown_units(analysis.seed_noise, "sd"), NOISE)
         note = "How much the gain of one cell moves when only the seed changes: smaller differences mean nothing."
         blocks.append(DataTable("noise", "Seeds as noise floor", NOISE, rows, "seed_noise.csv", note=note))
     return Section("training", "Training choices", "LoRA or full, how much data, how long?", tuple(blocks))
