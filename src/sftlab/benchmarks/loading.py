@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from sftlab.benchmarks.answers import task_reader
 from sftlab.benchmarks.code import TaskCode
@@ -14,6 +13,7 @@ from sftlab.benchmarks.gold import gold_answers
 from sftlab.benchmarks.group import TaskGroup
 from sftlab.benchmarks.harness import harness_source, harness_tasks, is_in_harness
 from sftlab.benchmarks.item import Benchmark, Scorer
+from sftlab.benchmarks.needed_files import Definition, NeededFile, needed_files
 from sftlab.benchmarks.processing.programs import runs_programs
 from sftlab.benchmarks.prompts import TaskWriter
 from sftlab.benchmarks.rows import Layout
@@ -32,6 +32,7 @@ __all__ = [
     "benchmark_outline",
     "is_known_by_name",
     "load_benchmark",
+    "missing_files",
     "reads_local_files",
     "shipped_benchmarks",
 ]
@@ -45,28 +46,6 @@ SCORERS: dict[OutputType, tuple[Scorer, ...]] = {
     "multiple_choice": ("likelihood", "generative"),
     "loglikelihood": ("likelihood",),
 }
-
-
-class Definition(Protocol):
-    """Whatever can be identified without being read, and then be read."""
-
-    @property
-    def scorers(self) -> tuple[Scorer, ...]:
-        """How the items are scored."""
-        ...
-
-    @property
-    def max_new_tokens(self) -> int:
-        """The longest answer that may be generated."""
-        ...
-
-    def identity(self, file_digest: Callable[[Path], str]) -> object:
-        """What decides items and scores."""
-        ...
-
-    def benchmark(self, name: str, digest: str) -> Benchmark:
-        """The items."""
-        ...
 
 
 def content_digest(path: Path) -> str:
@@ -120,6 +99,15 @@ def reads_local_files(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path |
     return all(
         isinstance(source, LocalSource) for task in tasks if isinstance(task, Task) for source in task.sources.values()
     )
+
+
+def missing_files(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path | None = None) -> tuple[NeededFile, ...]:
+    """Local files that a benchmark reads and that do not exist. Raises BenchmarkError where its definition is wrong."""
+    if ref.file is not None and not (folder / ref.file).is_file():
+        return (NeededFile(folder / ref.file, "task file"),)
+    with _naming(ref):
+        definition = _definition(ref, folder, benchmarks_dir, None)
+    return tuple(file for file in needed_files(definition) if not file.path.is_file())
 
 
 def gives_shots(ref: BenchmarkRef, *, folder: Path, benchmarks_dir: Path | None = None) -> bool:
@@ -189,6 +177,7 @@ def _naming(ref: BenchmarkRef) -> Iterator[None]:
 
 
 def _digest(definition: Definition, file_digest: Callable[[Path], str]) -> str:
+    _check_shot_files(definition)
     return digest(
         {
             "version": DEFINITION_VERSION,
@@ -257,8 +246,6 @@ def _task(
         _check(definition, 0 if ref.shots_from else shots, code)
     except BenchmarkError as error:
         raise BenchmarkError(f"{path}: {error}") from error
-    if shots and not ref.shots_from:
-        _check_shot_files(definition, sources)
     asked = Asked(
         shots,
         _scorers(ref, definition),
@@ -289,17 +276,14 @@ def _draws_the_item(definition: TaskDefinition) -> bool:
     return definition.shot_split == definition.eval_split and not definition.leaves_out_the_item
 
 
-def _check_shot_files(definition: TaskDefinition, sources: Mapping[str | None, Source]) -> None:
-    split = definition.shot_split
-    for source in sources.values():
-        if split is not None and split != definition.eval_split and isinstance(source, LocalSource):
-            missing = next((path for path in source.files.get(split, ()) if not path.is_file()), None)
-            if missing is not None:
-                raise BenchmarkError(
-                    f"shots come from the file {missing}, which does not exist; `shots: 0` (`base_shots: 0` of "
-                    "the bases' own form) needs none, and "
-                    "`shots_from: items` takes them from the end of the evaluated items, which are then not asked"
-                )
+def _check_shot_files(definition: Definition) -> None:
+    for file in needed_files(definition):
+        if file.purpose == "shots" and not file.path.is_file():
+            raise BenchmarkError(
+                f"shots come from the file {file.path}, which does not exist; `shots: 0` (`base_shots: 0` of "
+                "the bases' own form) needs none, and "
+                "`shots_from: items` takes them from the end of the evaluated items, which are then not asked"
+            )
 
 
 def _scorers(ref: BenchmarkRef, definition: TaskDefinition) -> tuple[Scorer, ...]:

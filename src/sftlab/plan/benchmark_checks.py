@@ -1,13 +1,18 @@
 """Benchmarks of a study: their digests, and that those of local files can be read before anything is trained."""
 
+from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 
-from sftlab.benchmarks.loading import benchmark_digest, gives_shots, load_benchmark, reads_local_files
+from sftlab.benchmarks.loading import benchmark_digest, gives_shots, load_benchmark, missing_files, reads_local_files
+from sftlab.errors import BenchmarkError
 from sftlab.plan.contents import Contents
 from sftlab.store import Store
 from sftlab.study.declaration import BenchmarkRef, Study
 
 NOTE = "benchmarks"
+NAMED_FILES = 6
+"""So many missing files of a folder are named one by one; the subjects of MMLU are told by the first and a count."""
 
 
 class Benchmarks:
@@ -19,6 +24,41 @@ class Benchmarks:
         self._contents = contents
         self._known = dict(store.read_note(NOTE) or {})
         self._changed = False
+
+    def digests(self, refs: Iterable[BenchmarkRef]) -> tuple[tuple[BenchmarkRef, str], ...]:
+        """Benchmarks with their identities. Raises BenchmarkError, with all files that are missing in one message."""
+        refs = tuple(refs)
+        try:
+            return tuple((ref, self.digest(ref)) for ref in refs)
+        except BenchmarkError as error:
+            complaint = self._missing(refs)
+            if complaint is None:
+                raise
+            raise BenchmarkError(complaint) from error
+
+    def _missing(self, refs: tuple[BenchmarkRef, ...]) -> str | None:
+        """What to say of all files that are missing, where there are several; None of one, which has its own words."""
+        local = Path(self._evaluation.benchmarks_dir) if self._evaluation.benchmarks_dir else None
+        needed: dict[Path, list[str]] = {}
+        for ref in refs:
+            try:
+                found = missing_files(ref, folder=Path.cwd(), benchmarks_dir=local)
+            except BenchmarkError:
+                continue
+            for file in found:
+                use = ref.name if file.purpose == "items" else f"{file.purpose} of {ref.name}"
+                uses = needed.setdefault(file.path, [])
+                if not {use, use.removesuffix("@base")} & {*uses}:
+                    uses.append(use)
+        if len(needed) < 2:
+            return None
+        folders = groupby(sorted(needed, key=lambda path: (path.parent, path.name)), key=lambda path: path.parent)
+        said = "; ".join(_in_folder(folder, {path: needed[path] for path in paths}) for folder, paths in folders)
+        shots = any(use.startswith("shots of") for uses in needed.values() for use in uses)
+        advice = (
+            "; `shots: 0` (`base_shots: 0` of the bases' own form) needs no shots, `shots_from: items` no file of them"
+        )
+        return f"{len(needed)} files of the benchmarks do not exist: {said}{advice if shots else ''}"
 
     def digest(self, ref: BenchmarkRef) -> str:
         """Identity of a benchmark. Raises BenchmarkError where its local files have no item that can be asked.
@@ -56,3 +96,14 @@ class Benchmarks:
         """Write what was read to the store."""
         if self._changed:
             self._store.write_note(NOTE, self._known)
+
+
+def _in_folder(folder: Path, uses: dict[Path, list[str]]) -> str:
+    """The missing files of a folder, each with the benchmarks that need it."""
+    by_use = groupby(sorted(uses, key=lambda path: uses[path]), key=lambda path: uses[path])
+    parts = []
+    for names, paths in by_use:
+        files = [path.name for path in paths]
+        told = ", ".join(files) if len(files) <= NAMED_FILES else f"{files[0]} and {len(files) - 1} more"
+        parts.append(f"{told} ({', '.join(names)})")
+    return f"in {folder}{'' if folder.is_dir() else ', which is no folder,'} {', '.join(parts)}"

@@ -63,9 +63,10 @@ def resolve(study: Study, store: Store) -> Resolved:
     bases = {base.name: contents.base(base) for base in study.bases}
     datasets = {name: contents.dataset(ref) for name, ref in study.datasets.items()}
     known = Benchmarks(study, store, contents)
-    benchmarks = tuple((ref, known.digest(ref)) for ref in study.evaluation.benchmarks)
     without_shots = known.without_shots()
-    base_benchmarks = tuple((ref, known.digest(ref)) for ref in _in_base_condition(study, without_shots))
+    asked = study.evaluation.benchmarks
+    found = known.digests((*asked, *_in_base_condition(study, without_shots)))
+    benchmarks, base_benchmarks = found[: len(asked)], found[len(asked) :]
     known.remember()
     require_likelihoods(study.evaluation)
     keeps_best = study.checkpoints == "best"

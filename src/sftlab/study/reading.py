@@ -38,11 +38,12 @@ def load_study(path: Path) -> Study:
 
 def _with_places(study: Study, folder: Path, tree: YamlTree, name: str) -> Study:
     """The study with every path absolute and known to exist."""
+    missing: list[str] = []
 
     def existing(text: str, place: Place, kind: str) -> str:
         path = _expanded(text, folder, f"{where_in(place, tree, name)}: {dotted(place)}")
         if not path.exists():
-            raise StudyError(f"{where_in(place, tree, name)}: {dotted(place)}: there is no {kind} {path}")
+            missing.append(f"{where_in(place, tree, name)}: {dotted(place)}: there is no {kind} {path}")
         return str(path)
 
     bases = tuple(
@@ -77,6 +78,8 @@ def _with_places(study: Study, folder: Path, tree: YamlTree, name: str) -> Study
     if probe_texts is not None:
         given = existing(probe_texts.data, ("probe_texts", "data"), "file")
         probe_texts = probe_texts.model_copy(update={"data": given})
+    if missing:
+        raise StudyError("; ".join([missing[0], *(said.removeprefix(f"{name}, ") for said in missing[1:])]))
     embedder = _expanded(study.embedder, folder, where_in(("embedder",), tree, name))
     absolute = {
         "bases": bases,
