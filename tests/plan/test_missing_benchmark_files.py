@@ -39,7 +39,8 @@ def test_missing_items_shots_and_references_are_one_message(tmp_path: Path) -> N
     here = tmp_path / "local"
     assert str(caught.value) == (
         f"61 files of the benchmarks do not exist: in {here} gsm8k_test.jsonl (gsm8k, gsm8k5), "
-        "mt_bench_questions.jsonl (mt_bench), mt_bench_reference_gpt4.jsonl (references of mt_bench), gsm8k_train.jsonl (shots of gsm8k5); in "
+        "mt_bench_questions.jsonl (mt_bench), mt_bench_reference_gpt4.jsonl (references of mt_bench), "
+        "gsm8k_train.jsonl (shots of gsm8k5); in "
         f"{here / 'mmlu/test'}, which is no folder, abstract_algebra_test.csv and 56 more (mmlu); `shots: 0` "
         "(`base_shots: 0` of the bases' own form) needs no shots, `shots_from: items` no file of them"
     )
