@@ -52,7 +52,7 @@ def test_half_done_study_answers_with_what_is_there(tmp_path):
     assert found.gains.filter(dataset="chat")["gain"].null_count() == found.gains.filter(dataset="chat").height
     assert set(found.ranking["dataset"]) == {"arithmetic", "facts"}
     assert "of those scored so far" in found.sentences("data")[2]
-    assert "not counted: code (failed) and chat (pending)." in found.sentences("data", benchmark="facts_quiz")[0]
+    assert "Not counted: code (failed) and chat (pending)." in found.sentences("data", benchmark="facts_quiz")[0]
     assert "most often: out of memory" in found.sentences("data")[0]
     assert "of 32 runs" not in found.sentences("data")[0]
     assert "16 are not done" in found.sentences("data")[0]

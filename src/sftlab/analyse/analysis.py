@@ -6,7 +6,7 @@ from functools import cached_property
 import polars as pl
 
 from sftlab.analyse.audit.finding import AuditFinding
-from sftlab.analyse.effects import SECTIONS, Finding, Section
+from sftlab.analyse.effects import SECTIONS, Finding, Section, told
 from sftlab.analyse.frames import SCHEMAS, TSNE, framed
 from sftlab.analyse.model_map import ModelMap, Tsne, tsne
 
@@ -107,14 +107,18 @@ class Analysis:
     def sentences(
         self, section: Section | None = None, *, benchmark: str | None = None, subject: str | None = None
     ) -> tuple[str, ...]:
-        """The sentences, in reading order, of a section, a benchmark or a subject; of all where none is named."""
-        return tuple(
-            finding.text
+        """The sentences, in reading order, of a section, a benchmark or a subject; of all where none is named.
+
+        What qualifies several of them is said once, behind them (see `effects.told`).
+        """
+        wanted = [
+            finding
             for finding in self.findings
             if (section is None or finding.section == section)
             and (benchmark is None or finding.benchmark == benchmark)
             and (subject is None or finding.subject == subject)
-        )
+        ]
+        return tuple(told(wanted))
 
     @cached_property
     def tsne(self) -> tuple[Tsne | None, ...]:

@@ -9,7 +9,7 @@ from sftlab.analyse.audit.auditing import audit, without_excluded
 from sftlab.analyse.data_findings import contests, data_findings
 from sftlab.analyse.dimensions import dimension_findings, dimension_frames
 from sftlab.analyse.edges import edge_findings
-from sftlab.analyse.effects import SECTIONS, Finding
+from sftlab.analyse.effects import SECTIONS, Finding, told
 from sftlab.analyse.epochs import epoch_findings, epoch_gains_frame
 from sftlab.analyse.findings import (
     gains_findings,
@@ -161,19 +161,20 @@ def answer_lines(found: Analysis) -> list[str]:
     """What to print: a heading and the sentences of each section that has any.
 
     Of data properties only the strongest of each benchmark, of correlations by depth only those that are surely not
-    zero, of gains over the epochs only those that surely changed; the rest are counted and stand in the frames.
+    zero, of gains over the epochs only those that surely changed, of a training choice on many benchmarks only those
+    where it surely makes a difference; the rest are counted and stand in the frames.
     """
     lines: list[str] = []
     for section in SECTIONS:
         of_section = [finding for finding in found.findings if finding.section == section]
-        told = [finding.text for finding in of_section if _is_told(finding)]
+        lines_of_section = list(told([finding for finding in of_section if _is_told(finding)]))
         untold = sum(finding.section == "layers" and not _is_told(finding) for finding in of_section)
         if untold:
             is_other = any(finding.benchmark is not None and _is_told(finding) for finding in of_section)
             what = counted(untold, "other correlation" if is_other else "correlation")
-            told.append(f"{what} of change by depth with gain cannot be told from 0.")
-        if told:
-            lines += [headings()[section], *(f"  {text}" for text in told)]
+            lines_of_section.append(f"{what} of change by depth with gain cannot be told from 0.")
+        if lines_of_section:
+            lines += [headings()[section], *(f"  {text}" for text in lines_of_section)]
     return lines
 
 
@@ -181,6 +182,6 @@ def _is_told(finding: Finding) -> bool:
     if finding.section == "properties":
         return finding.subject is None
     is_course = finding.section == "training" and finding.subject == "epoch"
-    if is_course or (finding.section == "layers" and finding.benchmark is not None):
+    if is_course or finding.in_overview or (finding.section == "layers" and finding.benchmark is not None):
         return finding.effect is not None and finding.effect.p is not None and finding.effect.p <= LEVEL
     return True

@@ -15,6 +15,8 @@ from sftlab.analyse.wording import amount, counted, counted_range, interval, lis
 
 MANY = 8
 """Open benchmarks above which they are counted by who leads."""
+FEW = 3
+"""Other datasets up to which all of them are named."""
 METRIC_KEY = ("benchmark", "scorer", "metric")
 
 
@@ -155,9 +157,9 @@ def data_findings(found: Sequence[Contest], sets: Sequence[GainSet]) -> Iterator
     yield Finding("data", _overall(main))
     for contest in main:
         if not contest.comparable:
-            yield Finding("data", _unranked(contest), contest.key[0])
+            yield Finding("data", _unranked(contest), contest.key[0], caveats=_left_out(contest))
             continue
-        yield Finding("data", _sentence(contest), contest.key[0], effect=_effect(contest))
+        yield Finding("data", _sentence(contest), contest.key[0], effect=_effect(contest), caveats=_left_out(contest))
         for other in found:
             same_benchmark = other.key[0] == contest.key[0] and other.comparable
             if same_benchmark and other.top["dataset"] != contest.top["dataset"]:
@@ -222,7 +224,7 @@ def _unranked(contest: Contest) -> str:
     return (
         f"On {contest.key[0]}, no recipe (method, learning rate, batch size, samples, schedule, length) is common to "
         f"all datasets, so they cannot be ranked: their gains, {listed(gains)}, differ by recipe as well as by data"
-        f"{pairs}{_also(contest)}."
+        f"{pairs}."
     )
 
 
@@ -231,25 +233,24 @@ def _sentence(contest: Contest) -> str:
     n = _n(contest)
     value = f"{amount(top['gain'], top['unit'])} {_of_the_tried(contest)}{interval(top, top['unit'])} ({n})"
     if not contest.others:
-        only = f"On {benchmark}, {top['dataset']}, the only dataset with a gain, brought {value}{_own(contest)}"
-        return f"{only}{_also(contest)}."
+        return f"On {benchmark}, {top['dataset']}, the only dataset with a gain, brought {value}{_own(contest)}."
     if not contest.helped:
         lead = f"On {benchmark}, no dataset helped on average; the best was {top['dataset']} with {value}"
     else:
         lead = f"On {benchmark}, {top['dataset']} helped most: {value}{_own(contest)}"
-    return f"{lead}; {_against_others(contest)}{_also(contest)}."
+    return f"{lead}; {_against_others(contest)}."
 
 
-def _also(contest: Contest) -> str:
-    """What the order of the datasets leaves out."""
-    coverage = f"; {contest.coverage}" if contest.coverage else ""
+def _left_out(contest: Contest) -> tuple[str, ...]:
+    """What the order of the datasets leaves out, as caveats that many benchmarks may share."""
+    coverage = (contest.coverage,) if contest.coverage else ()
     if not contest.absent:
         return coverage
     by_reason: dict[str, list[str]] = {}
     for name, reason in contest.absent:
         by_reason.setdefault(reason, []).append(name)
     told = [f"{listed_briefly(names)} ({reason})" for reason, names in by_reason.items()]
-    return f"{coverage}; not counted: {listed(told)}"
+    return (*coverage, f"not counted: {listed(told)}")
 
 
 def _of_the_tried(contest: Contest) -> str:
@@ -273,11 +274,18 @@ def _against_others(contest: Contest) -> str:
     unsure = [name for name in contest.others if name not in beaten]
     parts = [f"surely better than {listed_briefly(beaten)}"] if beaten else []
     if unsure:
-        parts.append(f"{'cannot tell it' if not beaten else 'but cannot tell it'} from {listed_briefly(unsure)}")
+        parts.append(f"{'cannot tell it' if not beaten else 'but cannot tell it'} from {_of_others(contest, unsure)}")
         here = [name for name in unsure if name in contest.beaten[THESE]]
         if here and contest.population == LIKE_THESE:
-            parts.append(f"though on the very bases tried it is surely better than {listed(here)}")
+            parts.append(f"though on the very bases tried it is surely better than {_of_others(contest, here)}")
     return ", ".join(parts)
+
+
+def _of_others(contest: Contest, names: Sequence[str]) -> str:
+    """Some of the other datasets, by name unless they are all of many."""
+    if len(names) == len(contest.others) > FEW:
+        return f"any of the other {len(names)}"
+    return listed_briefly(names)
 
 
 def _n(contest: Contest) -> str:

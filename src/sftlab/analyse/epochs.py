@@ -17,6 +17,7 @@ from sftlab.analyse.wording import amount, counted, interval
 
 GROUP = ("benchmark", "scorer", "metric", "method", "epochs")
 SUBJECT = "epoch"
+CORRECTED = "what is sure of epochs is corrected for all of them, all methods and all benchmarks"
 DECIMALS = 12
 """Of differences: what is left beyond them of equal gains is rounding."""
 
@@ -132,7 +133,7 @@ def _trajectory(benchmark: str, method: str, rows: list[Row], units: tuple[str, 
         after = {**peak, "ci_low": peak["to_end_low"], "ci_high": peak["to_end_high"]}
         text += (
             f"; from there to the last {amount(peak['to_end'], unit)} {interval(after, unit)}, "
-            f"{told.get(peak['verdict'], 'which cannot be told from 0 once corrected for all comparisons')}"
+            f"{told.get(peak['verdict'], 'which cannot be told from 0')}"
         )
     effect = Effect(
         name=f"gain on {benchmark} with {method} after epoch {peak['epoch']}",
@@ -145,7 +146,7 @@ def _trajectory(benchmark: str, method: str, rows: list[Row], units: tuple[str, 
         unit=unit,
         p=min((row["p_adjusted"] for row in rows[:-1] if row["p_adjusted"] is not None), default=None),
     )
-    return Finding("training", f"{text}.", benchmark, SUBJECT, effect)
+    return Finding("training", f"{text}.", benchmark, SUBJECT, effect, caveats=(CORRECTED,))
 
 
 def _epoch(peak: Row, last: Row) -> str:

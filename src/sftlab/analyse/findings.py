@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from sftlab.analyse.effects import Effect, Finding, Section
+from sftlab.analyse.power import MANY
 from sftlab.analyse.properties import WITHIN
 from sftlab.analyse.ranking import ALL_METHODS
 from sftlab.analyse.verdicts import CANNOT_TELL, HIGHER, LOWER, TOO_SMALL, Row
@@ -12,6 +13,10 @@ from sftlab.analyse.wording import SHARES, amount, counted, interval, listed, pl
 
 FEWEST_DATASETS = 4
 """A correlation over fewer has no interval (see `intervals.correlation`)."""
+SURELY = '"surely" speaks of these very bases, and is corrected for all cells and benchmarks'
+UNTESTED = "no gain of a single base has an interval, as neither items nor repeated seeds are known"
+PICKED = "the largest of several gains is likely too high, as it was picked for that"
+FOUND_FROM = '"found from" is the smallest difference that such a design finds in 4 of 5 studies, after correction'
 COUPLED = ("response_perplexity", "response_bits_per_byte", "mean_response_perplexity", "text_perplexity")
 
 
@@ -27,32 +32,39 @@ def gains_findings(gains: pl.DataFrame) -> Iterator[Finding]:
         missing = [row["status"] for row in rows if row["gain"] is None]
         if not done:
             continue
-        up, down = (sum(row["verdict"] == name for row in done) for name in (HIGHER, LOWER))
         best = max(done, key=lambda row: row["gain"])
-        text = (
-            f"On {benchmark}, of {counted(len(done), 'base x dataset cell')} {up} surely gained and {down} surely lost "
-            f"({len(done) - up - down} cannot be told; of these bases, corrected over the grid); "
-        )
+        caveats = [SURELY if any(row["p"] is not None for row in done) else UNTESTED]
         if best["gain"] > 0:
-            text += (
-                f"the largest gain is {best['dataset']} on {best['base']}: {amount(best['gain'], best['unit'])} "
-                f"{interval(best, best['unit'])}, "
-                f"{'n = ' + counted(best['items'], 'item') if best['items'] else 'no item is known'}"
-            )
-            text += f", likely too high as it is the largest of {len(done)}." if len(done) > 1 else "."
+            largest = f"the largest gain is {best['dataset']} on {best['base']}: {_largest(best)}"
+            caveats += [PICKED] if len(done) > 1 else []
         else:
-            text += "none gained."
-        if missing:
-            text += f" {_without_gain(missing)}"
+            largest = "none gained"
+        caveats += [_without_gain(missing)] if missing else []
         name = f"gain of {best['base']} from {best['dataset']} on {benchmark}"
-        yield Finding("gains", text, benchmark, effect=_effect(best, name, "gain", n=best["items"]))
+        effect = _effect(best, name, "gain", n=best["items"])
+        text = f"On {benchmark}, {_moved(done)}; {largest}."
+        yield Finding("gains", text, benchmark, effect=effect, caveats=tuple(caveats))
+
+
+def _moved(done: Sequence[Row]) -> str:
+    """How many cells surely gained or lost; only how many there are where none can be tested."""
+    cells = counted(len(done), "base x dataset cell")
+    if all(row["p"] is None for row in done):
+        return f"{cells} {'has' if len(done) == 1 else 'have'} a gain"
+    up, down = (sum(row["verdict"] == name for row in done) for name in (HIGHER, LOWER))
+    return f"of {cells} {up} surely gained, {down} surely lost and {len(done) - up - down} cannot be told"
+
+
+def _largest(best: Row) -> str:
+    items = f", n = {counted(best['items'], 'item')}" if best["items"] else ""
+    return f"{amount(best['gain'], best['unit'])} {interval(best, best['unit'])}{items}"
 
 
 def _without_gain(statuses: Sequence[str]) -> str:
     """How many cells have no gain, and why: pending ones may have one yet, unfit and failed ones will not."""
     have = "has" if len(statuses) == 1 else "have"
     parts = [f"{statuses.count(status)} {status}" for status in dict.fromkeys(sorted(statuses))]
-    return f"{counted(len(statuses), 'cell')} {have} no gain ({', '.join(parts)})."
+    return f"{counted(len(statuses), 'cell')} {have} no gain ({', '.join(parts)})"
 
 
 def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
@@ -85,8 +97,9 @@ def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
         best = max(sure or known, key=lambda row: abs(row["correlation"]))
         largest = f"{spoken(best['property'])} goes with gain, with the largest correlation"
         verdict = largest if sure else _unsure(best, "data property")
-        text = f"On {benchmark}, {verdict}: {_correlation(best)}{_before_correction(best, len(known), bool(sure))}."
-        yield Finding("properties", text, benchmark, effect=_effect(best, best["property"], "correlation"))
+        text = f"On {benchmark}, {verdict}: {_correlation(best)}."
+        effect, caveats = _effect(best, best["property"], "correlation"), _before_correction(best, len(known))
+        yield Finding("properties", text, benchmark, effect=effect, caveats=() if sure else caveats)
         for row in rows:
             yield Finding("properties", _property(row), benchmark, row["property"])
     if coupled:
@@ -97,11 +110,12 @@ def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
         )
 
 
-def _before_correction(row: Row, tried: int, is_sure: bool) -> str:
+def _before_correction(row: Row, tried: int) -> tuple[str, ...]:
     """Why an interval without 0 is no finding."""
-    if is_sure or spans_zero(row):
-        return ""
-    return f", an interval that is not corrected for {counted(tried, 'property', 'properties')} on every benchmark"
+    if spans_zero(row):
+        return ()
+    tests = counted(tried, "property", "properties")
+    return (f"an interval without 0 is no finding here, for it is not corrected for {tests} on every benchmark",)
 
 
 def _property(row: Row) -> str:
@@ -188,6 +202,12 @@ def training_findings(training: pl.DataFrame, noise: pl.DataFrame, units: tuple[
 
     `units` says what `n` counts, as one and as several.
     """
+    asked: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows_of(training, main=True):
+        asked.setdefault((row["factor"], row["level"], row["other"]), []).append(row)
+    many = {choice for choice, rows in asked.items() if len(rows) > MANY}
+    for choice in sorted(many, key=list(asked).index):
+        yield Finding("training", _overview(asked[choice], units), subject=choice[0])
     for row in rows_of(training, main=True):
         name = f"{row['level']} minus {row['other']} on {row['benchmark']}"
         yield Finding(
@@ -196,6 +216,8 @@ def training_findings(training: pl.DataFrame, noise: pl.DataFrame, units: tuple[
             row["benchmark"],
             row["factor"],
             _effect(row, name, "difference", p=row["p_adjusted"]),
+            caveats=() if row["smallest_effect"] is None else (FOUND_FROM,),
+            in_overview=(row["factor"], row["level"], row["other"]) in many,
         )
     for row in rows_of(noise, main=True):
         if row["sd"] is not None:
@@ -204,27 +226,54 @@ def training_findings(training: pl.DataFrame, noise: pl.DataFrame, units: tuple[
             yield Finding("training", text, row["benchmark"], "seed")
 
 
+def _overview(rows: Sequence[Row], units: tuple[str, str]) -> str:
+    """On which of many benchmarks a choice surely makes a difference, and where the clearest is."""
+    better, worse = ([row["benchmark"] for row in rows if row["verdict"] == sign] for sign in (HIGHER, LOWER))
+    untested = sum(row["verdict"] == TOO_SMALL for row in rows)
+    told = [f"surely higher on {listed(better)}"] if better else []
+    told += [f"surely lower on {listed(worse)}"] if worse else []
+    open_ones = len(rows) - len(better) - len(worse) - untested
+    told += [f"cannot be told on {'any' if open_ones == len(rows) else f'the other {open_ones}'}"] if open_ones else []
+    told += [f"too small to tell on {untested}"] if untested else []
+    text = f"Over {len(rows)} benchmarks, {_levels(rows[0])}: {', '.join(told)}"
+    tested = [row for row in rows if row["p_adjusted"] is not None]
+    if not tested:
+        return f"{text}."
+    clearest = min(tested, key=lambda row: row["p"])
+    return (
+        f"{text}; the clearest is on {clearest['benchmark']}, {_with_interval(clearest, units)}, "
+        f"p = {plain(clearest['p_adjusted'])} corrected."
+    )
+
+
+def _levels(row: Row) -> str:
+    factor = "" if row["factor"] == "method" else f"{spoken(row['factor'])} "
+    return f"{factor}{row['level']} minus {row['other']}"
+
+
+def _with_interval(row: Row, units: tuple[str, str]) -> str:
+    alone = row["cells"] == 1
+    n = f"one {units[0]} and dataset, n = {counted(row['n'], 'item')}" if alone else _units_and_cells(row, units)
+    return f"{amount(row['difference'], row['unit'])} of gain {interval(row, row['unit'])} ({n})"
+
+
 def _choice(row: Row, units: tuple[str, str]) -> str:
     factor = "" if row["factor"] == "method" else f"{spoken(row['factor'])} "
-    unit = row["unit"]
-    seen = row["smallest_effect"]
     ending = {
         HIGHER: f"{factor}{row['level']} is surely better",
         LOWER: f"{factor}{row['other']} is surely better",
         CANNOT_TELL: "cannot tell",
         TOO_SMALL: "too small to tell",
     }[row["verdict"]]
-    alone = row["cells"] == 1
-    n = f"one {units[0]} and dataset, n = {counted(row['n'], 'item')}" if alone else _units_and_cells(row, units)
-    text = (
-        f"On {row['benchmark']}, {factor}{row['level']} minus {row['other']}: {amount(row['difference'], unit)} of "
-        f"gain {interval(row, unit)} ({n}); {ending}"
-    )
-    if seen is not None and unit in SHARES and seen > 1:
-        text += "; a design like this is too small to find even the largest difference that there can be"
-    elif seen is not None:
-        text += f"; a design like this finds {amount(seen, unit).lstrip('+')} in 4 of 5 studies, after correction"
-    return f"{text}."
+    text = f"On {row['benchmark']}, {_levels(row)}: {_with_interval(row, units)}; {ending}"
+    return text + ("." if row["smallest_effect"] is None else f"; found from {_found_from(row)}.")
+
+
+def _found_from(row: Row) -> str:
+    smallest, unit = row["smallest_effect"], row["unit"]
+    if unit in SHARES and smallest > 1:
+        return "no difference that there can be"
+    return amount(smallest, unit).lstrip("+")
 
 
 def _by_benchmark(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:

@@ -63,7 +63,9 @@ def gain_array(sets: Sequence[GainSet], sources: Sources | None = None) -> GainA
     missing cells goes, so that what is left is complete. Benchmarks on which no gain differs are left out as well.
     """
     main = [one for one in sets if one.main]
-    cells = {(base, dataset, one.key[0]): cell for one in main for (base, dataset), cell in _cells(one).items()}
+    cells = {
+        (base, dataset, one.key[0]): cell for one in main for (base, dataset), cell in comparable_cells(one).items()
+    }
     families = {row["base"]: row["family"] for one in main for row in one.rows.select("base", "family").to_dicts()}
     bases = tuple(dict.fromkeys(base for base, _, _ in cells))
     names = tuple(dict.fromkeys(dataset for _, dataset, _ in cells))
@@ -98,8 +100,11 @@ def gain_array(sets: Sequence[GainSet], sources: Sources | None = None) -> GainA
     )
 
 
-def _cells(one: GainSet) -> dict[tuple[str, str], tuple[float, float]]:
-    """Gain of each base x dataset cell over the recipes that all datasets share, and its sampling variance."""
+def comparable_cells(one: GainSet) -> dict[tuple[str, str], tuple[float, float]]:
+    """Gain of each base x dataset cell over the recipes that all datasets share, and its sampling variance.
+
+    The variance (over items and seeds) is NaN where it is not known.
+    """
     names = one.rows.select("base", "dataset")
     found = {}
     for base, dataset in names.unique(maintain_order=True).iter_rows():

@@ -143,7 +143,7 @@ def _strongest(points: pl.DataFrame) -> Iterator[Row]:
     led_P = np.bincount(without_UP.argmax(axis=1), minlength=len(known)) / n
     for place in np.argsort(-strength_P, kind="stable"):
         behind = float(strength_P[best] - strength_P[place])
-        se = _jackknife_error(without_UP[:, best] - without_UP[:, place]) if has_set and place != best else None
+        se = jackknife_error(without_UP[:, best] - without_UP[:, place]) if has_set and place != best else None
         half = None if se is None else float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * se
         yield {
             "property": known[place],
@@ -163,13 +163,13 @@ def _in_set(place: int, strength_P: Reals, without_UP: NDArray[np.float64]) -> b
     n, others = without_UP.shape[0], [other for other in range(len(strength_P)) if other != place]
     for other in others:
         more = float(strength_P[other] - strength_P[place])
-        se = _jackknife_error(without_UP[:, other] - without_UP[:, place])
+        se = jackknife_error(without_UP[:, other] - without_UP[:, place])
         if more > 0 and more > float(stats.t.ppf(1 - LEVEL / len(others), n - 1)) * se:
             return False
     return True
 
 
-def _jackknife_error(value_U: Reals) -> float:
+def jackknife_error(value_U: Reals) -> float:
     """Standard error of a statistic from its values with each unit left out (Efron & Stein 1981)."""
     n = len(value_U)
     return float(np.sqrt((n - 1) / n * np.sum((value_U - value_U.mean()) ** 2)))

@@ -65,13 +65,7 @@ def property_points(sets: Sequence[GainSet], data: pl.DataFrame) -> pl.DataFrame
 
     A property that belongs to a benchmark stands beside the gain on that benchmark alone.
     """
-    if "benchmark" not in data.columns:
-        data = data.with_columns(benchmark=pl.lit(None, dtype=pl.String))
-    values = (
-        data.filter(pl.col("value").is_not_null())
-        .group_by("base", "dataset", "property", pl.col("benchmark").alias("beside"), maintain_order=True)
-        .agg(pl.col("value").mean())
-    )
+    values = property_values(data)
     rows: list[Row] = []
     for gain_set in sets:
         gains = cell_gains(gain_set)
@@ -79,6 +73,20 @@ def property_points(sets: Sequence[GainSet], data: pl.DataFrame) -> pl.DataFrame
         for row in gains.join(of_this, on=["base", "dataset"], maintain_order="left").iter_rows(named=True):
             rows.append({**gain_set.metric_columns, **row})
     return framed("property_points", rows)
+
+
+def property_values(data: pl.DataFrame) -> pl.DataFrame:
+    """Mean of every measured property of each base and dataset over samples and seeds (of the table `data`).
+
+    `beside` is the benchmark that the property belongs to, null where it belongs to none.
+    """
+    if "benchmark" not in data.columns:
+        data = data.with_columns(benchmark=pl.lit(None, dtype=pl.String))
+    return (
+        data.filter(pl.col("value").is_not_null())
+        .group_by("base", "dataset", "property", pl.col("benchmark").alias("beside"), maintain_order=True)
+        .agg(pl.col("value").mean())
+    )
 
 
 def cell_gains(gain_set: GainSet) -> pl.DataFrame:

@@ -29,6 +29,7 @@ class Variant:
     """One figure with what it shows: `found` are the sentences that stand under it, `detail` says the label in full.
 
     `facets` names what the whole figure is about, such as its benchmark: filters hide it where another is chosen.
+    `caveats` qualify the sentences; those that all figures of a panel share stand once above them.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Variant:
     found: tuple[str, ...]
     detail: str = ""
     facets: Mapping[str, str] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,6 +56,13 @@ class Panel:
     variants: tuple[Variant, ...]
     shown: Literal["select", "grid"] = "select"
     note: str = ""
+
+    @property
+    def shared_caveats(self) -> tuple[str, ...]:
+        """The caveats of every figure of several."""
+        if len(self.variants) < 2:
+            return ()
+        return tuple(one for one in self.variants[0].caveats if all(one in other.caveats for other in self.variants))
 
     @property
     def arrangement(self) -> Literal["select", "grid"]:

@@ -6,7 +6,15 @@ from sftlab.analyse.power import PAIR
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Prose, Section, Variant
 from sftlab.report.figures.gains import gain_forest
 from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, in_shown_units, outcomes, sure_first
+from sftlab.report.sections.outcomes import (
+    Outcome,
+    caveats_on,
+    found_on,
+    general_prose,
+    in_shown_units,
+    outcomes,
+    sure_first,
+)
 from sftlab.report.sections.power import power_table
 from sftlab.report.text import listed
 
@@ -71,8 +79,9 @@ def _ranking(material: Material, outcome: Outcome) -> Variant:
     ranked = _ranked(with_reasons(shown))
     figure = gain_forest(ranked.rename({"gain": "value"}), outcome.shown_unit, material.palette)
     sentences = found_on(material.analysis, "data", outcome.benchmark)
-    found = (*sentences, *_behind(ranked), _legend(ranked))
-    return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets)
+    found = (*sentences, *_behind(ranked))
+    caveats = (*caveats_on(material.analysis, "data", outcome.benchmark), _legend(ranked))
+    return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets, caveats)
 
 
 def with_reasons(ranking: pl.DataFrame) -> pl.DataFrame:

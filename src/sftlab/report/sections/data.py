@@ -7,7 +7,7 @@ from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Varia
 from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.properties import behind_forest, correlation_forest, property_scatter
 from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes, sure_first
+from sftlab.report.sections.outcomes import Outcome, caveats_on, found_on, general_prose, outcomes, sure_first
 from sftlab.report.sections.power import power_table
 from sftlab.report.text import interval, signed
 
@@ -113,7 +113,8 @@ def _forest(material: Material, outcome: Outcome) -> Variant:
     )
     found = found_on(material.analysis, "properties", outcome.benchmark) or (otherwise,)
     figure = correlation_forest(rows.rename({"correlation": "value"}))
-    return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets)
+    caveats = caveats_on(material.analysis, "properties", outcome.benchmark)
+    return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets, caveats)
 
 
 def _partials(material: Material) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from sftlab.report.blocks import Block, CellPicker, Panel, Section, Variant
 from sftlab.report.figures.gains import Places, gain_map
 from sftlab.report.sections.material import Material
 from sftlab.report.sections.models import has_models
-from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
+from sftlab.report.sections.outcomes import Outcome, caveats_on, found_on, general_prose, outcomes
 from sftlab.report.text import counted
 
 ALL_METHODS = "all"
@@ -76,7 +76,9 @@ def _map(material: Material, outcome: Outcome, method: str) -> Variant:
     lacking = (f"{counted(missing.height, 'cell')} without a gain.",) if missing.height else ()
     found = told or (_tally(known), *lacking)
     facets = outcome.facets if method == ALL_METHODS else {**outcome.facets, "method": method}
-    return Variant(label, gain_map(known, missing, places, outcome.shown_unit), found, outcome.detail, facets)
+    figure = gain_map(known, missing, places, outcome.shown_unit)
+    caveats = caveats_on(material.analysis, "gains", outcome.benchmark) if told else ()
+    return Variant(label, figure, found, outcome.detail, facets, caveats)
 
 
 def _tally(known: pl.DataFrame) -> str:

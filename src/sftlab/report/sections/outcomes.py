@@ -7,6 +7,7 @@ import polars as pl
 
 from sftlab.analyse.analysis import Analysis
 from sftlab.analyse.effects import Section as Topic
+from sftlab.analyse.effects import told
 from sftlab.analyse.wording import SHARES
 from sftlab.report.blocks import Prose, Variant
 from sftlab.report.figures.drawing import SURE
@@ -88,9 +89,23 @@ def found_on(analysis: Analysis, topic: Topic, benchmark: str | None, subject: s
     )
 
 
+def caveats_on(analysis: Analysis, topic: Topic, benchmark: str, *subjects: str | None) -> tuple[str, ...]:
+    """What qualifies the sentences of a topic on this benchmark and these subjects, each once."""
+    wanted = subjects or (None,)
+    return tuple(
+        dict.fromkeys(
+            sentence
+            for finding in analysis.findings
+            if (finding.section, finding.benchmark) == (topic, benchmark) and finding.subject in wanted
+            for sentence in finding.caveat_sentences
+        )
+    )
+
+
 def general_prose(analysis: Analysis, topic: Topic, variants: Iterable[Variant], otherwise: str) -> Prose:
     """The sentences of a topic that stand under none of its figures; `otherwise` where it has neither."""
     drawn = tuple(variants)
     under_figures = {sentence for variant in drawn for sentence in variant.found}
-    sentences = tuple(text for text in analysis.sentences(topic) if text not in under_figures)
+    others = [one for one in analysis.findings if one.section == topic and one.text not in under_figures]
+    sentences = tuple(told(others))
     return Prose(sentences if sentences or drawn else (otherwise,))

@@ -7,7 +7,15 @@ from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.epochs import gain_by_epoch
 from sftlab.report.figures.methods import difference_forest, paired_gains
 from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, in_shown_units, outcomes, sure_first
+from sftlab.report.sections.outcomes import (
+    Outcome,
+    caveats_on,
+    found_on,
+    general_prose,
+    in_shown_units,
+    outcomes,
+    sure_first,
+)
 from sftlab.report.sections.power import power_table
 from sftlab.report.text import counted, interval, number, signed
 
@@ -91,7 +99,8 @@ def _forest(material: Material, outcome: Outcome) -> Variant:
     told = rows.filter(pl.col("verdict").is_in(SURE)).height
     otherwise = f"{told} of {counted(rows.height, 'difference')} can be told from zero."
     figure = difference_forest(rows.rename({"difference": "value"}), outcome.shown_unit)
-    return Variant(outcome.benchmark, figure, tuple(said) or (otherwise,), outcome.detail, outcome.facets)
+    caveats = caveats_on(material.analysis, "training", outcome.benchmark, *factors)
+    return Variant(outcome.benchmark, figure, tuple(said) or (otherwise,), outcome.detail, outcome.facets, caveats)
 
 
 def _by_epoch(material: Material, outcome: Outcome) -> Variant:
@@ -99,7 +108,8 @@ def _by_epoch(material: Material, outcome: Outcome) -> Variant:
     figure = gain_by_epoch(rows, outcome.shown_unit, material.palette)
     said = found_on(material.analysis, "training", outcome.benchmark, "epoch")
     otherwise = "Every dataset is a mixture of others here, so that there is no mean over datasets."
-    return Variant(outcome.benchmark, figure, said or (otherwise,), outcome.detail, outcome.facets)
+    caveats = caveats_on(material.analysis, "training", outcome.benchmark, "epoch")
+    return Variant(outcome.benchmark, figure, said or (otherwise,), outcome.detail, outcome.facets, caveats)
 
 
 def _pair(material: Material, outcome: Outcome, contrast: tuple[str, str, str]) -> Variant:
