@@ -261,3 +261,39 @@ def test_mean_agreement_of_few_families_has_no_interval():
     assert p <= 0.05
     of_benchmarks, _ = mean_agreement(array_of(drawn(0, (5, 5, 2), bd=1.0, bdk=0.5)), "benchmark")
     assert of_benchmarks.ci_low < of_benchmarks.value < of_benchmarks.ci_high
+
+
+def test_agreement_that_is_sure_of_those_tried_alone_is_told_as_that():
+    """Some families share a pattern that the others lack: no chance, and yet another may be of either kind."""
+    gain = drawn(3, (5, 10, 8), bdk=0.3)
+    gain[:3] += drawn(4, (1, 10, 8), dk=1.0)
+    estimate, p = mean_agreement(array_of(gain), "base")
+    assert (p <= 0.01, estimate.ci_low <= 0 <= estimate.ci_high) == (True, True)
+    found = synergy(sets_of(gain), {})
+    (text,) = [finding.text for finding in found.findings if finding.subject == "base"]
+    assert "agree beyond chance" in text
+    assert text.endswith("so that whether they would agree cannot be told.")
+    explained = [finding.text for finding in found.findings if finding.subject == "agreement"]
+    assert len(explained) == 1
+    assert "either may be sure without the other" in explained[0]
+
+
+def test_agreement_without_an_interval_needs_no_word_on_the_difference():
+    found = synergy(sets_of(drawn(5, (2, 3, 3), dk=1.0, bdk=0.5)), {})
+    assert not any(finding.subject == "agreement" for finding in found.findings)
+
+
+def sets_of(gain):
+    """A gain set for each benchmark of an array of gains."""
+    bases, datasets, benchmarks = (range(size) for size in gain.shape)
+    return [
+        gain_set(
+            [
+                {"base": f"b{base}", "family": f"b{base}", "dataset": f"d{data}", "gain": float(gain[base, data, at])}
+                for base in bases
+                for data in datasets
+            ],
+            benchmark=f"k{at}",
+        )
+        for at in benchmarks
+    ]

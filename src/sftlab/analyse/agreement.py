@@ -17,6 +17,12 @@ PERMUTATIONS = 1999
 FEWEST_UNITS = 4
 """Units that an interval by leaving one out at a time needs at least."""
 
+TWO_QUESTIONS = (
+    "p asks of those tried whether they agree more than with datasets (or bases) exchanged at random, the interval how "
+    "much others like them would: either may be sure without the other."
+)
+"""Why a small p may stand beside an interval that holds 0, and the other way round."""
+
 
 @dataclass(frozen=True)
 class Agreement:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from sftlab.analyse.agreement import Agreement, agreements, mean_agreement
+from sftlab.analyse.agreement import TWO_QUESTIONS, Agreement, agreements, mean_agreement
 from sftlab.analyse.components import Components, components
 from sftlab.analyse.consistency import (
     EVERYWHERE,
@@ -164,6 +164,8 @@ def _array_findings(
     for factor, mean in means.items():
         if mean is not None:
             yield _mean_finding(factor, *mean)
+    if any(mean is not None and mean[0].ci_low is not None for mean in means.values()):
+        yield Finding("synergy", f"Of these agreements, {TWO_QUESTIONS}", subject="agreement")
     if found is not None:
         yield _component_finding(found)
 
@@ -187,16 +189,21 @@ def _percent_interval(estimate: Estimate) -> str:
 def _mean_finding(factor: Factor, estimate: Estimate, p: float) -> Finding:
     one, several = ("base family", "base families") if factor == "base" else (factor, f"{factor}s")
     verdict = "agree beyond chance" if p <= LEVEL else "cannot be told to agree"
-    ends_text = ""
-    if estimate.ci_low is not None and estimate.ci_high is not None:
-        ends_text = f"; for families and datasets like these [{signed(estimate.ci_low)}, {signed(estimate.ci_high)}]"
     text = (
         f"On {WHAT_IS_SHARED[factor]}, {counted(estimate.n, one, several)} {verdict}: mean correlation "
         f"{signed(estimate.value)} after double centring (p = {plain(p)}, permuting "
-        f"{'bases' if factor == 'dataset' else 'datasets'}{ends_text})."
+        f"{'bases' if factor == 'dataset' else 'datasets'}){_of_others_like_these(estimate)}."
     )
     effect = _effect(f"agreement of {several}", estimate, "correlation", p)
     return Finding("synergy", text, subject=factor, effect=effect)
+
+
+def _of_others_like_these(estimate: Estimate) -> str:
+    low, high = estimate.ci_low, estimate.ci_high
+    if low is None or high is None:
+        return ""
+    unsure = ", so that whether they would agree cannot be told" if low <= 0 <= high else ""
+    return f"; for families and datasets like these [{signed(low)}, {signed(high)}]{unsure}"
 
 
 def _component_finding(found: Components) -> Finding:

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from sftlab.analyse.agreement import TWO_QUESTIONS
 from sftlab.report.blocks import Block, Panel, Section, Variant
 from sftlab.report.figures.gains import gain_lines
 from sftlab.report.figures.synergy import agreement_map, consistency_map, loadings_map, scree, share_forest
@@ -80,7 +81,8 @@ def _agreement(material: Material) -> Panel:
         variants.append(Variant(title, agreement_map(pairs, factor), found))
     note = (
         "Below the diagonal after double centring (what is left is which goes with which), above it gains as they are, "
-        "where strong bases and easy benchmarks alone make everything look alike."
+        "where strong bases and easy benchmarks alone make everything look alike. Of the numbers below the diagonal, "
+        f"{TWO_QUESTIONS}"
     )
     return Panel("agreement", "How alike they behave", "Between", tuple(variants), note=note)
 
