@@ -15,6 +15,7 @@ from sftlab.execute.progress import LOCK, NOTE_PREFIX, Progress, locked
 from sftlab.plan.devices import Device
 from sftlab.plan.tasks import Job
 from sftlab.store import Store
+from sftlab.store.disk import unwritable
 
 NOTE_SECONDS = 1.0
 LOCK_SECONDS = 1.0
@@ -132,7 +133,7 @@ def _alone(store: Store, study: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"the store cannot be written: {error.strerror} at {path}") from error
+        raise unwritable(error, path) from error
     with file:
         patience = time.monotonic() + LOCK_SECONDS
         while not locked(file):

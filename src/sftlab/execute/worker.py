@@ -1,9 +1,11 @@
 """A worker: one job after another; each task leaves a record or a failure in the store."""
 
 import re
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from sftlab.errors import SftlabError, StoreError
 from sftlab.execute.event import Event, Failed, Finished, Idle, Started
@@ -11,6 +13,7 @@ from sftlab.execute.kept_checkpoints import remove_unwanted_checkpoints
 from sftlab.execute.workplace import Setup, Workplace
 from sftlab.plan.tasks import Job, Task
 from sftlab.store import Failure
+from sftlab.store.disk import disk_state, full_place, full_store, is_of_a_full_disk, is_on_disk_of
 from sftlab.study.cells import MeasureCell, ProbeCell, RunCell, ScoreCell
 
 
@@ -42,7 +45,7 @@ class Worker:
             except (StoreError, KeyboardInterrupt):
                 raise
             except Exception as error:  # noqa: BLE001 - one cell's failure, whatever it is, must not end the study
-                reason = failure_reason(error)
+                reason = self._reason(error, subject)
                 self._fail(task, reason, traceback.format_exc())
                 self._place.forget_model()
                 self._place.stop_serving()
@@ -58,6 +61,16 @@ class Worker:
     def leave(self) -> None:
         """End what this worker has running beside itself."""
         self._place.stop_serving()
+
+    def _reason(self, error: Exception, subject: str) -> str:
+        """A failure in one sentence. Raises StoreError where the store's disk is full, as no cell would fare better."""
+        if not is_of_a_full_disk(error):
+            return failure_reason(error)
+        root = self._place.store.root
+        place = full_place(error, (root, Path(tempfile.gettempdir())))
+        if is_on_disk_of(place, root):
+            raise StoreError(f"no space is left in {place} for {subject}: {full_store(root)}") from error
+        return f"no space is left in {place}: {disk_state(place)}; make room there and start again"
 
     def _fail(self, task: Task, reason: str, log: str) -> None:
         self._place.store.commit_failure(Failure(task.identity, task.kind, reason, log, self._place.environment))

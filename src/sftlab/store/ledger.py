@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
-from sftlab.errors import StoreError
+from sftlab.store.disk import unwritable
 from sftlab.store.segment import sync_folder
 
 CLAIMS = 1024
@@ -62,7 +62,7 @@ class Ledger:
             if new:
                 sync_folder(self.folder)
         except OSError as error:
-            raise StoreError(f"the store cannot be written: {error.strerror} at {self._path}") from error
+            raise unwritable(error, self._path) from error
         self.refresh()
 
     @contextmanager
@@ -75,7 +75,7 @@ class Ledger:
             self._claims.mkdir(parents=True, exist_ok=True)
             file = (self._claims / f"{int(key[:8], 16) % CLAIMS:03x}").open("a")
         except OSError as error:
-            raise StoreError(f"the store cannot be written: {error.strerror} at {self._claims}") from error
+            raise unwritable(error, self._claims) from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             self.refresh()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from sftlab.errors import StoreError
+from sftlab.store.disk import unwritable
 
 MAGIC = b"SFT1"
 FRAME = struct.Struct("<4sIQI")
@@ -56,7 +56,7 @@ class SegmentWriter:
         try:
             self._write(prefix + head + body)
         except OSError as error:
-            raise StoreError(f"the store cannot be written: {error.strerror} at {self.path}") from error
+            raise unwritable(error, self.path) from error
 
     def _write(self, frame: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

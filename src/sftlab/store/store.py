@@ -13,6 +13,7 @@ from typing import cast
 import polars as pl
 
 from sftlab.errors import StoreError
+from sftlab.store.disk import unwritable
 from sftlab.store.record import Failure, Kind, Record
 from sftlab.store.segment import Frame, SegmentWriter, read_frames, read_table, sync_folder
 
@@ -146,7 +147,7 @@ class Store:
         try:
             write_atomically(path, content.getvalue())
         except OSError as error:
-            raise StoreError(f"the store cannot be written: {error.strerror} at {path}") from error
+            raise unwritable(error, path) from error
 
     def _questions_path(self, benchmark_digest: str) -> Path:
         return self.root / "questions" / f"{benchmark_digest}.parquet"
@@ -172,7 +173,7 @@ class Store:
         try:
             write_atomically(path, json.dumps(value).encode())
         except OSError as error:
-            raise StoreError(f"the store cannot be written: {error.strerror} at {path}") from error
+            raise unwritable(error, path) from error
 
     def read_note(self, name: str) -> dict[str, object] | None:
         """A small named file, or None where it is missing or damaged."""

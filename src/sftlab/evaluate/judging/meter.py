@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sftlab.benchmarks.judging.protocol import JudgeQuestion
-from sftlab.errors import JudgeError, StoreError
+from sftlab.errors import JudgeError
+from sftlab.store.disk import unwritable
 from sftlab.study.judge import Judge
 
 WINDOW_SECONDS = 60.0
@@ -140,7 +141,7 @@ class Meter:
                     file.truncate()
                 return state
         except OSError as error:
-            raise StoreError(f"the store cannot be written: {error.strerror} at {self._path}") from error
+            raise unwritable(error, self._path) from error
 
 
 @dataclass
