@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 import polars as pl
 import pytest
 
+from sftlab.report.figures.data import data_rows
 from sftlab.report.figures.gains import Places, gain_forest, gain_map
 from sftlab.report.figures.layers import change_by_depth, correlation_by_depth
 from sftlab.report.figures.methods import difference_forest, paired_gains
@@ -133,10 +134,32 @@ CHANGE = pl.DataFrame(
 
 def test_depth_curves_carry_intervals_and_hollow_marks_below_the_peak():
     full, lora = accepted(change_by_depth(CHANGE, PALETTE)).data
-    assert (list(full.x), list(full.y)) == ([0.0, 1.0], [0.2, 0.3])
+    assert (list(full.customdata), list(full.y)) == ([0.0, 1.0], [0.2, 0.3])
     assert list(full.error_y.array) == pytest.approx([0.1, 0.2])
     assert list(full.marker.symbol) == ["circle-open", "circle"]
     assert list(lora.error_y.array) == [None]
+
+
+def test_curves_at_one_depth_stand_apart_and_their_data_have_the_depth_itself():
+    figure = change_by_depth(CHANGE, PALETTE)
+    full, lora = figure["data"]
+    assert full["x"][0] < 0 < lora["x"][0]
+    assert lora["x"][0] - full["x"][0] == pytest.approx(0.012)
+    assert [row.x for row in data_rows(figure)] == [0.0, 1.0, 0.0]
+
+
+def test_curves_of_many_layers_stand_nearer_than_the_layers():
+    layers = [place / 99 for place in range(100)]
+    dense = pl.concat(
+        [CHANGE.head(1).with_columns(method=pl.lit(name), depth=pl.lit(at)) for name in "ab" for at in layers]
+    )
+    first, second = change_by_depth(dense, PALETTE)["data"]
+    assert first["x"][0] < second["x"][0] < first["x"][1]
+
+
+def test_single_curve_stands_where_it_is():
+    (full,) = change_by_depth(CHANGE.head(2), PALETTE)["data"]
+    assert full["x"] == [0.0, 1.0]
 
 
 def test_correlation_by_depth_draws_the_control_dashed():

@@ -86,8 +86,9 @@ def _bars(trace: Trace, across: Place, down: Place) -> Iterator[DataRow]:
 
 
 def _points(trace: Trace, across: Place, down: Place) -> Iterator[DataRow]:
+    """The points of a trace; `customdata` has their true places where they are drawn a little beside those."""
     error_x, error_y = trace.get("error_x"), trace.get("error_y")
-    for place, (x, y) in enumerate(zip(trace["x"], trace["y"], strict=True)):
+    for place, (x, y) in enumerate(zip(trace.get("customdata", trace["x"]), trace["y"], strict=True)):
         if x is None or y is None:
             continue
         low, high = _ends(error_x, place, x) if error_x else _ends(error_y, place, y)

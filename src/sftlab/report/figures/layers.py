@@ -1,5 +1,8 @@
 """How far the weights moved, by depth, how that goes with gain, and the dimension of hidden states."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import polars as pl
 
 from sftlab.report.blocks import Figure
@@ -7,6 +10,9 @@ from sftlab.report.figures.drawing import SURE, Trace, drawing, error_bars, titl
 from sftlab.report.palette import NEUTRAL, Palette
 from sftlab.report.text import figure_text, hover, interval, number
 
+APART = 0.012
+"""How far curves stand apart at one depth, so that intervals do not hide each other: nearer where layers are dense."""
+SHARE_OF_LAYER = 0.6
 DEPTH_AXIS = titled("depth (0 is the first layer, 1 the last)", range=[-0.03, 1.03], zeroline=False)
 
 
@@ -24,7 +30,7 @@ def change_by_depth(change: pl.DataFrame, palette: Palette, quantity: str = "rel
     lowest, highest = known["value"].min(), known["value"].max()
     wide = isinstance(lowest, float) and isinstance(highest, float) and lowest > 0 and highest / lowest > 30
     return drawing(
-        traces,
+        _apart(traces),
         380,
         showlegend=True,
         xaxis=DEPTH_AXIS,
@@ -43,7 +49,7 @@ def correlation_by_depth(correlation: pl.DataFrame, colour: str) -> Figure:
         for (divided,), rows in known.group_by("divided_by_total", maintain_order=True)
     ]
     return drawing(
-        traces,
+        _apart(traces),
         360,
         showlegend=True,
         xaxis=DEPTH_AXIS,
@@ -75,7 +81,7 @@ def dimension_curves(dimensions: pl.DataFrame, palette: Palette) -> Figure:
             looks = {"name": f"{dataset}, {method}", "colour": palette.dataset_colour(str(dataset)), "dash": dash}
         trace = _curve(looks["name"], rows.with_columns(near_peak=None), looks["colour"], dash=looks["dash"])
         traces.append({**trace, "meta": {"base": base, "dataset": dataset, "method": method}})
-    return drawing(traces, 400, showlegend=True, xaxis=DEPTH_AXIS, yaxis=titled("intrinsic dimension (TwoNN)"))
+    return drawing(_apart(traces), 400, showlegend=True, xaxis=DEPTH_AXIS, yaxis=titled("intrinsic dimension (TwoNN)"))
 
 
 def dimension_change_curves(change: pl.DataFrame, palette: Palette) -> Figure:
@@ -89,13 +95,33 @@ def dimension_change_curves(change: pl.DataFrame, palette: Palette) -> Figure:
         for (method,), rows in marked.group_by("method", maintain_order=True)
     ]
     return drawing(
-        traces,
+        _apart(traces),
         360,
         showlegend=True,
         xaxis=DEPTH_AXIS,
         yaxis=titled("change of intrinsic dimension", zeroline=False),
         shapes=[zero_line("y")],
     )
+
+
+def _apart(traces: Sequence[Trace]) -> list[Trace]:
+    """The curves a little beside each other; `customdata` of each has the depths themselves."""
+    depths = [_depths(trace) for trace in traces]
+    gaps = [later - earlier for one in depths for earlier, later in pairwise(sorted(set(one)))]
+    if len(traces) < 2 or not gaps:
+        return list(traces)
+    step = min(APART, SHARE_OF_LAYER * min(gaps) / (len(traces) - 1))
+    middle = (len(traces) - 1) / 2
+    return [
+        {**trace, "x": [depth + (place - middle) * step for depth in one], "customdata": one}
+        for place, (trace, one) in enumerate(zip(traces, depths, strict=True))
+    ]
+
+
+def _depths(trace: Trace) -> list[float]:
+    depths = trace["x"]
+    assert isinstance(depths, list)
+    return depths
 
 
 def _curve(name: str, rows: pl.DataFrame, colour: str, *, dash: str | None = None) -> Trace:

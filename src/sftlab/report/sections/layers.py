@@ -24,6 +24,7 @@ OUTSIDE = (
     Column("n", "n", "integer"),
     Column("cells", "Cells", "integer"),
 )
+BESIDE = " Marks of one depth stand a little beside each other."
 
 
 def layers(material: Material) -> Section:
@@ -42,11 +43,12 @@ def layers(material: Material) -> Section:
     blocks: list[Block] = [general_prose(analysis, "layers", (*changes, *correlations, *drawn), nothing)]
     if changes:
         note = "Mean over base and dataset cells; bars are 95 % intervals. Hollow marks surely lie below the largest."
+        note += BESIDE if len(inside["method"].unique()) > 1 else ""
         blocks.append(Panel("change", "How far the weights moved, by depth", "Part", tuple(changes), note=note))
     if correlations:
         note = (
             "Correlation of weight change with gain, centred by family; dashed: each model's change divided by its "
-            "total change. Weight change accompanies gains; it is not where they come from."
+            f"total change. Weight change accompanies gains; it is not where they come from.{BESIDE}"
         )
         title = "Where weight change goes with gain"
         blocks.append(Panel("correlation", title, "Benchmark and method", tuple(correlations), note=note))
@@ -106,7 +108,7 @@ def _dimensions(material: Material) -> list[Panel]:
             variants.append(Variant(f"{base}, by dataset", figure, said, facets={"base": base}))
         note = (
             "TwoNN on the last prompt token of fixed texts, after the last epoch; bars are 95 % intervals for these "
-            "texts, of several seeds their mean."
+            f"texts, of several seeds their mean.{BESIDE}"
         )
         title = "Intrinsic dimension of hidden states, by depth"
         panels.append(Panel("dimension", title, "Models", tuple(variants), note=note))
