@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from sftlab.analyse.answers import analysis_of_tables
-from sftlab.analyse.audit.auditing import audit, without_excluded
+from sftlab.analyse.audit.auditing import audit, exclusions, without_excluded
 from sftlab.analyse.schemas import DATA, LAYERS, RUNS, SCORES, empty, from_rows
 
 BENCHMARKS = ("mmlu", "gsm8k", "humaneval", "nq", "hellaswag", "boolq", "math", "mbpp")
@@ -102,6 +102,7 @@ def test_gains_over_a_copied_base_are_excluded():
     )
     findings = audit({**tables(runs, []), "scores": frame})
     kept = without_excluded(frame, findings)
+    assert kept.equals(without_excluded(frame, exclusions(frame)))
     assert kept.filter(pl.col("base").is_in(["b0", "b1"]) & pl.col("gain").is_not_null()).is_empty()
     assert kept.filter((pl.col("base") == "b2") & (pl.col("gain") == 0.1)).height == len(BENCHMARKS) * 21
     assert kept.filter(pl.col("status") == "excluded")["checkpoint"].unique().sort().to_list() == ["b0", "b1"]

@@ -33,6 +33,25 @@ def table(
     """Print a table of a study; a missing cell is a row with a status and a reason."""
     frame = (table_of_texts if name in OF_TEXTS else _of_results)(study, store, name)
     write_frame(frame, "json" if as_json else format, out)
+    if name == "scores":
+        _tell_exclusions(study, frame)
+
+
+def _tell_exclusions(study: Path, scores: "pl.DataFrame") -> None:
+    """Say on standard error what of the table no analysis rests on."""
+    from sftlab.analyse.audit.auditing import exclusions, without_excluded
+    from sftlab.analyse.wording import counted
+
+    found = exclusions(scores)
+    if not found:
+        return
+    kept = without_excluded(scores, found)
+    values, gains = (scores[name].count() - kept[name].count() for name in ("value", "gain"))
+    why = "; ".join(one.text for one in found)
+    sys.stderr.write(
+        f"note: analyses leave out {counted(values, 'value')} and {counted(gains, 'gain')} of this table: {why} "
+        f"(`sftlab audit {study}`)\n"
+    )
 
 
 def _of_results(study: Path, store: Path | None, name: str) -> "pl.DataFrame":

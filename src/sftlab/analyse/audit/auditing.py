@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from sftlab.analyse.audit.checks import CHECKS
+from sftlab.analyse.audit.checks import CHECKS, EXCLUDING
 from sftlab.analyse.audit.finding import KEYS, SEVERITIES, AuditFinding, Tables
 
 
@@ -14,7 +14,15 @@ def audit(tables: Tables) -> tuple[AuditFinding, ...]:
     Checks of texts read the frame `data_checks` (see `DATA_CHECKS`), which is no table of the contract.
     """
     found = [finding for check in CHECKS for finding in check(tables)]
+    names = {check.__name__ for check in EXCLUDING}
+    assert all(one.excluded.is_empty() or one.check in names for one in found), "a check that excludes is in EXCLUDING"
     return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def exclusions(scores: pl.DataFrame) -> tuple[AuditFinding, ...]:
+    """What the analyses leave out, from the table `scores` alone: quick, for the rest of the audit is not needed."""
+    found = [finding for check in EXCLUDING for finding in check({"scores": scores})]
+    return tuple(finding for finding in found if not finding.excluded.is_empty())
 
 
 def without_excluded(scores: pl.DataFrame, findings: Sequence[AuditFinding]) -> pl.DataFrame:

@@ -31,3 +31,5 @@ CHECKS: tuple[Callable[[Tables], Iterator[AuditFinding]], ...] = (
     baked_template,
     shared_examples,
 )
+EXCLUDING = (copied_scores, impossible_values)
+"""The checks that exclude scores from the analyses; they read the table `scores` alone."""
