@@ -1,8 +1,10 @@
 """A study that names a server as its engine: started for each model, gone afterwards, and seen in every score."""
 
 import json
+import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +13,9 @@ import pytest
 from sftlab.analyse.tables import table
 from sftlab.cli.working import do_missing
 from sftlab.errors import StudyError
+from sftlab.execute.local import _seeing_its_gpu_alone
+from sftlab.execute.workplace import Setup
+from sftlab.plan.devices import Device
 from sftlab.plan.engines import engine_words
 from sftlab.plan.opening import open_study
 from sftlab.study.declaration import Precision
@@ -103,3 +108,16 @@ def test_the_installed_version_of_a_program_is_its_version():
 
     words = engine_words(Server(serve="/bin/pytest {model} {port} {dtype}"), Precision(compute="bfloat16"))
     assert words == f"pytest {pytest.__version__}, bfloat16"
+
+
+def test_a_worker_of_vllm_in_process_sees_its_own_gpu_alone(folder, monkeypatch):
+    (folder / "study.yaml").write_text(STUDY)
+    opened = open_study(folder / "study.yaml", None)
+    evaluation = opened.study.evaluation.model_copy(update={"engine": "vllm"})
+    asked = replace(opened.resolved, study=opened.study.model_copy(update={"evaluation": evaluation}))
+    second = Device("cuda", 1, "a GPU", None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    kept = _seeing_its_gpu_alone(Setup(opened.resolved, folder, second, 1))
+    assert (kept.device.torch_name, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda:1", "4,7")
+    alone = _seeing_its_gpu_alone(Setup(asked, folder, second, 1))
+    assert (alone.device.torch_name, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda:0", "7")

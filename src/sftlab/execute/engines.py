@@ -62,9 +62,17 @@ def _started(place: Workplace, job: Job, epoch: int, *, choice: EngineChoice, pr
     trained = None if job.run is None else place.store.checkpoint_folder(job.run.trajectory, epoch)
     working = place.store.working_folder(f"served-{place.setup.worker}-{checkpoint}")
     folder = write_serving_folder(job.base.base, trained, working / "model", precision=precision)
-    if not isinstance(choice, Server):
-        return Serving(checkpoint, InProcessVllm(model, folder, about), lambda: shutil.rmtree(working))
     device = place.setup.device
+    if not isinstance(choice, Server):
+        if device.kind == "cuda" and device.index:
+            raise ModelError("vLLM in process takes the first GPU alone: with --devices-per-run, give it by `serve`")
+        inside = InProcessVllm(model, folder, about)
+
+        def leave() -> None:
+            inside.close()
+            shutil.rmtree(working, ignore_errors=True)
+
+        return Serving(checkpoint, inside, leave)
     start = Start(str(folder), about.precision, device.index if device.kind == "cuda" else None)
     server = RunningServer(choice, start, working / "log")
     client = Completions(server.address, choice.model or str(folder), choice.concurrency)

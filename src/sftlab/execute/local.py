@@ -5,11 +5,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from sftlab.errors import SftlabError, StoreError
+from sftlab.evaluate.engines.server import Start
 from sftlab.execute.event import Event, Failed, Finished, Idle
 from sftlab.execute.parent import leave_with_parent
 from sftlab.execute.worker import Worker, task_subject
@@ -157,9 +158,19 @@ class LocalExecutor:
             seat.connection.close()
 
 
+def _seeing_its_gpu_alone(setup: Setup) -> Setup:
+    """Where vLLM answers in process, the worker's GPU as the only one, from its start on: vLLM takes the first."""
+    device = setup.device
+    if setup.resolved.study.evaluation.engine != "vllm" or device.kind != "cuda" or device.partners:
+        return setup
+    os.environ.update(Start("", "", device.index).environment)
+    return replace(setup, device=replace(device, index=0))
+
+
 def _work(setup: Setup, connection: Connection) -> None:
     """Body of a worker process: jobs in, events out, until the parent goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    setup = _seeing_its_gpu_alone(setup)
     threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
         worker = Worker(setup, connection.send)

@@ -30,7 +30,8 @@ TERMS = (
     Definition(
         "Drift in other batches",
         "Standard deviation by which a score moves when its items are computed in other batches or another order, "
-        "measured on a tenth of them where models compute in bfloat16. In float32 there is none to speak of.",
+        "measured on a tenth of them where models compute in bfloat16. In float32 there is none to speak of; of scores "
+        "that a server answered it is not known.",
     ),
     Definition(
         "n",
