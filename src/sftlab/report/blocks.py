@@ -74,14 +74,20 @@ class Panel:
 class Column:
     """A column of a table; the two ends of an `interval` are stored in one cell as a pair.
 
-    A column with `facet` gets a list of its values to choose from.
+    A column with `facet` gets a list of its values to choose from. The page's filters act on a column by its name, or
+    by the facet in `follows`. One that is not `shown` is there for them, and in the csv.
     """
 
     name: str
     title: str
     kind: Literal["text", "number", "integer", "interval"] = "text"
     facet: bool = False
+    follows: str = ""
+    shown: bool = True
 
+
+SCORER = Column("scorer", "Scorer", shown=False)
+"""By what scorer a row came about, for the filters alone."""
 
 Cell = str | int | float | bool | list[float | None] | None
 

@@ -27,6 +27,8 @@ def table_data(block: DataTable) -> dict[str, object]:
             "title": column.title,
             "kind": column.kind,
             "facet": column.facet,
+            "follows": column.follows or column.name,
+            "shown": column.shown,
             **_values(column.kind, [row[place] for row in block.rows]),
         }
         for place, column in enumerate(block.columns)

@@ -35,7 +35,7 @@ def gain_by_epoch(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
 def _curve(part: tuple[Any, ...], rows: pl.DataFrame, unit: str, palette: Palette, *, bars: bool) -> Trace:
     dataset, method, epochs = part
     colour = NEUTRAL if dataset is None else palette.dataset_colour(str(dataset))
-    name = f"{'mean' if dataset is None else dataset}, {method}"
+    name = f"{'mean of all datasets' if dataset is None else dataset}, {method}"
     symbol = "circle" if dataset is None else palette.dataset_symbol(str(dataset))
     values, lows, highs = ([0.0, *rows[column].to_list()] for column in ("value", "ci_low", "ci_high"))
     said = [

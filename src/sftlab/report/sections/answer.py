@@ -3,7 +3,7 @@
 import polars as pl
 
 from sftlab.analyse.power import PAIR
-from sftlab.report.blocks import Block, Column, DataTable, Panel, Prose, Section, Variant
+from sftlab.report.blocks import SCORER, Block, Column, DataTable, Panel, Prose, Section, Variant
 from sftlab.report.figures.gains import gain_forest
 from sftlab.report.sections.material import Material, table_rows
 from sftlab.report.sections.outcomes import (
@@ -29,11 +29,12 @@ RANKING = (
     Column("n", "n", "integer"),
     Column("cells", "Bases", "integer"),
     Column("unranked", "Why it has no rank"),
+    SCORER,
 )
 COMPARISONS = (
     Column("verdict", "How sure", facet=True),
     Column("dataset", "Better dataset", facet=True),
-    Column("other", "Against", facet=True),
+    Column("other", "Against", facet=True, follows="dataset"),
     Column("benchmark", "Benchmark", facet=True),
     Column("difference", "Difference of mean gains", "number"),
     Column("ci", "95 % interval", "interval"),
@@ -41,6 +42,7 @@ COMPARISONS = (
     Column("population", "Population", facet=True),
     Column("n", "n", "integer"),
     Column("p_adjusted", "p, adjusted", "number"),
+    SCORER,
 )
 COUNTS = "base families (bases, where there is one family) for bases like these, and items for these bases"
 GENERAL = "bases like these"

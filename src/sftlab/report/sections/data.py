@@ -3,7 +3,7 @@
 import polars as pl
 
 from sftlab.analyse.power import PROPERTY
-from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
+from sftlab.report.blocks import SCORER, Block, Column, DataTable, Panel, Section, Variant
 from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.properties import behind_forest, correlation_forest, property_scatter
 from sftlab.report.sections.material import Material, table_rows
@@ -23,6 +23,7 @@ CORRELATIONS = (
     Column("cells", "Cells", "integer"),
     Column("p_adjusted", "p, adjusted", "number"),
     Column("metric", "Metric", facet=True),
+    SCORER,
 )
 PARTIAL = (
     Column("verdict", "How sure", facet=True),
@@ -36,6 +37,7 @@ PARTIAL = (
     Column("cells", "Cells", "integer"),
     Column("p_adjusted", "p, adjusted", "number"),
     Column("metric", "Metric", facet=True),
+    SCORER,
 )
 STRONGEST = (
     Column("in_set", "May be the strongest", facet=True),
@@ -47,6 +49,7 @@ STRONGEST = (
     Column("n", "n (datasets)", "integer"),
     Column("led", "Leads with a dataset left out", "number"),
     Column("metric", "Metric", facet=True),
+    SCORER,
 )
 SHOWN = (pl.col("scope") == "within") & (pl.col("kind") == "pearson")
 

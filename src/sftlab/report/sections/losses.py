@@ -1,6 +1,7 @@
 """What training looked like: loss and learning rate by step, held-out loss by epoch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -66,24 +67,30 @@ def _rate_panels(material: Material, runs: pl.DataFrame, recorded: pl.DataFrame)
     return [Panel("learning-rates", "Learning rate", "Runs", variants)]
 
 
-Selection = tuple[str, pl.DataFrame]
+@dataclass(frozen=True)
+class Selection:
+    """Some of the runs, with what they have in common."""
+
+    label: str
+    runs: pl.DataFrame
+    facets: Mapping[str, str] = field(default_factory=dict)
 
 
 def _selections(runs: pl.DataFrame, points: pl.DataFrame, *, factors: tuple[str, ...] = FACTORS) -> list[Selection]:
     """All runs with points, then those of each level of every factor that has several."""
     with_points = runs.filter(pl.col("run").is_in(points["run"].unique().to_list()))
-    found: list[Selection] = [("all", with_points)]
+    found = [Selection("all", with_points)]
     for factor in factors:
         groups = list(with_points.group_by(factor, maintain_order=True))
         if len(groups) > 1:
-            found += [(f"{factor} {level}", rows) for (level,), rows in groups]
+            found += [Selection(f"{factor} {level}", rows, {factor: str(level)}) for (level,), rows in groups]
     return found
 
 
 def _variants(
     selections: list[Selection], draw: Callable[[pl.DataFrame], Figure], found: Callable[[pl.DataFrame], str]
 ) -> tuple[Variant, ...]:
-    return tuple(Variant(label, draw(of), (found(of),)) for label, of in selections)
+    return tuple(Variant(one.label, draw(one.runs), (found(one.runs),), facets=one.facets) for one in selections)
 
 
 def _rates_found(recorded: pl.DataFrame, runs: pl.DataFrame) -> str:

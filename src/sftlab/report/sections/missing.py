@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from sftlab.report.blocks import Block, Cell, Column, DataTable, Prose, Section
+from sftlab.report.blocks import SCORER, Block, Cell, Column, DataTable, Prose, Section
 from sftlab.report.sections.material import Material
 from sftlab.report.text import counted
 
@@ -18,6 +18,7 @@ COLUMNS = (
     Column("epoch", "Epoch", "integer"),
     Column("seed", "Seed", "integer"),
     Column("benchmark", "Benchmark", facet=True),
+    SCORER,
     Column("cells", "Cells", "integer"),
 )
 NOT_RUN = "not run yet"
@@ -59,11 +60,11 @@ def _rows(frame: pl.DataFrame, cell: str) -> list[tuple[Cell, ...]]:
 
 def _folded(rows: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
     """Cells that only wait are one row for all seeds and benchmarks of a recipe; the others have a row each."""
-    seed, benchmark = COLUMN_NAMES.index("seed"), COLUMN_NAMES.index("benchmark")
+    within = [COLUMN_NAMES.index(name) for name in ("seed", "benchmark", "scorer")]
     alike: dict[tuple[Cell, ...], list[tuple[Cell, ...]]] = {}
     for row in rows:
         waits = row[1] == "pending"
-        key = tuple(None if waits and place in (seed, benchmark) else cell for place, cell in enumerate(row))
+        key = tuple(None if waits and place in within else cell for place, cell in enumerate(row))
         alike.setdefault(key, []).append(row)
     folded = []
     for group in alike.values():

@@ -4,7 +4,7 @@ import polars as pl
 
 from sftlab.analyse.power import seen
 from sftlab.analyse.wording import plain
-from sftlab.report.blocks import Column, DataTable
+from sftlab.report.blocks import SCORER, Column, DataTable
 from sftlab.report.sections.material import Material, table_rows
 
 COLUMNS = (
@@ -14,6 +14,7 @@ COLUMNS = (
     Column("question", "Question", facet=True),
     Column("population", "Population", facet=True),
     Column("questions", "Questions asked together", "integer"),
+    SCORER,
 )
 WITHIN_REACH = (
     "The smallest effect that a design like this finds in 4 of 5 studies, were it the only one, corrected for all "

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
+from sftlab.report.blocks import SCORER, Block, Column, DataTable, Panel, Section, Variant
 from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.epochs import gain_by_epoch
 from sftlab.report.figures.methods import difference_forest, paired_gains
@@ -33,6 +33,7 @@ EFFECTS = (
     Column("p_adjusted", "p, adjusted", "number"),
     Column("smallest_effect", "Smallest effect to be seen", "number"),
     Column("metric", "Metric", facet=True),
+    SCORER,
 )
 COUNTS = "base families (bases, where there is one family), or items where there is one base and dataset"
 NOISE = (

@@ -99,13 +99,11 @@ function narrowed(figure) {
   const data = figure.data.map((trace) => (trace.type === "heatmap" ? narrowedHeatmap(trace, kept) : narrowedPoints(trace, kept)));
   return { data: data.filter(Boolean), layout };
 }
-/* Facets that are narrowed though the figure cannot be: its numbers are over all their levels. */
-function beyondReach(figure, own) {
+/* The facets that filters can narrow a figure by. */
+function knownFacets(figure, own) {
   const meta = figure.layout.meta ?? {};
-  const known = new Set([...Object.keys(own), ...Object.values(meta).map((axis) => axis.facet),
+  return new Set([...Object.keys(own), ...Object.values(meta).map((axis) => axis.facet),
     ...figure.data.flatMap((trace) => Object.keys(trace.meta ?? {}))]);
-  if (known.has("base")) known.add("family");
-  return [...chosen.keys()].filter((facet) => !known.has(facet));
 }
 
 const facetsOf = (element) => (element.facets ??= JSON.parse(element.dataset.facets || "{}"));
@@ -116,13 +114,10 @@ function draw(figureElement) {
   const { data, layout } = themed(narrowed(plot.figure), small);
   if (small) layout.height = Math.min(layout.height, SMALL_HEIGHT);
   plot.style.minHeight = `${layout.height}px`;
-  const beyond = beyondReach(plot.figure, facetsOf(figureElement));
   const note = figureElement.querySelector(".reach");
   const { x, y } = plot.figure.layout.meta ?? {};
   const alone = x && y && x.facet === y.facet && keptPlaces(x)?.size < 2;
-  note.textContent = alone ? "The filter leaves fewer than two to compare." : beyond.length
-    ? `Over every ${beyond.map((facet) => TITLES[facet].toLowerCase()).join(" and ")}: the filter does not reach what was estimated from the whole study.`
-    : "";
+  note.textContent = alone ? "The filter leaves fewer than two to compare." : beyondWords(knownFacets(plot.figure, facetsOf(figureElement)));
   const config = { responsive: true, displaylogo: false, displayModeBar: "hover", scrollZoom: false,
     showSendToCloud: false, plotlyServerURL: "",
     modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],

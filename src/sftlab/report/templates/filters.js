@@ -14,6 +14,14 @@ function allowed(facet, level) {
 const allowedAll = (levels) => Object.entries(levels).every(([facet, level]) => allowed(facet, level));
 const onFilter = (listener) => { filterListeners.push(listener); };
 
+/* What to say of facets that are narrowed though the numbers are over all their levels; `known` are those that are not. */
+function beyondWords(known) {
+  const beyond = [...chosen.keys()].filter((facet) => !known.has(facet) && !(facet === "family" && known.has("base")));
+  return beyond.length
+    ? `Over every ${beyond.map((facet) => TITLES[facet].toLowerCase()).join(" and ")}: the filter does not reach what was estimated from the whole study.`
+    : "";
+}
+
 function mountFilters(mount) {
   const status = make("span", { className: "note", role: "status", id: "filter-status" });
   const clear = make("button", { type: "button", textContent: "Show everything", disabled: true });

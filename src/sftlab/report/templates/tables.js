@@ -36,10 +36,11 @@ function mountTable(mount, table) {
     haystack ??= all.map((one) => columns.map((column) => String(cellOf(column, one) ?? "")).join("\u0001").toLowerCase());
     return haystack[row].includes(word);
   };
-  const narrowable = columns.filter((column) => column.kind === "text" && TITLES[column.name]);
+  const shown = columns.filter((column) => column.shown);
+  const narrowable = columns.filter((column) => column.kind === "text" && TITLES[column.follows] && column.levels.length);
   const selected = () => {
-    const open = narrowable.filter((column) => chosen.has(column.name) || (column.name === "base" && chosen.has("family")))
-      .map((column) => [column.codes, column.levels.map((level) => allowed(column.name, level))]);
+    const open = narrowable.filter(({ follows }) => chosen.has(follows) || (follows === "base" && chosen.has("family")))
+      .map((column) => [column.codes, column.levels.map((level) => allowed(column.follows, level))]);
     const words = state.words.split(/\s+/).filter(Boolean);
     const found = all.filter((row) => open.every(([codes, passes]) => codes[row] < 0 || passes[codes[row]]) &&
       [...state.chosen].every(([place, value]) => String(cellOf(columns[place], row)) === value) && words.every((word) => holds(row, word)));
@@ -55,7 +56,7 @@ function mountTable(mount, table) {
   const worthFiltering = count > 8;
   if (worthFiltering) controls.append(search);
   columns.forEach((column, place) => {
-    if (!column.facet || !worthFiltering) return;
+    if (!column.facet || !column.shown || !worthFiltering) return;
     const values = column.kind === "text" ? [...column.levels] : [...new Set(all.map((row) => cellOf(column, row)))].filter((value) => value !== null);
     if (values.length < 2 || values.length > 60) return;
     values.sort(compare(column.kind, 1));
@@ -69,7 +70,8 @@ function mountTable(mount, table) {
   const save = make("button", { type: "button", textContent: "Download as csv" });
   save.addEventListener("click", () => download(table.file, csvOf(columns, selected())));
   controls.append(make("span", { className: "spacer" }), save);
-  const heads = columns.map((column, place) => {
+  const heads = shown.map((column, index) => {
+    const place = columns.indexOf(column);
     const button = make("button", { type: "button", textContent: column.title });
     const head = make("th", { scope: "col", className: column.kind === "text" ? "" : "right" }, button);
     head.setAttribute("aria-sort", "none");
@@ -77,12 +79,13 @@ function mountTable(mount, table) {
       state.sign = state.sorted === place ? -state.sign : 1;
       state.sorted = place;
       state.page = 0;
-      heads.forEach((other, index) => other.setAttribute("aria-sort", index !== place ? "none" : state.sign > 0 ? "ascending" : "descending"));
+      heads.forEach((other, at) => other.setAttribute("aria-sort", at !== index ? "none" : state.sign > 0 ? "ascending" : "descending"));
       show();
     });
     return head;
   });
   const body = make("tbody");
+  const reach = make("p", { className: "reach note" });
   const back = make("button", { type: "button", textContent: "Previous" });
   const onward = make("button", { type: "button", textContent: "Next" });
   const tally = make("span", { className: "note", role: "status" });
@@ -92,13 +95,14 @@ function mountTable(mount, table) {
     const pages = Math.max(1, Math.ceil(found.length / pageRows));
     state.page = Math.min(state.page, pages - 1);
     const first = state.page * pageRows;
-    body.replaceChildren(...found.slice(first, first + pageRows).map((row) => make("tr", {}, ...columns.map((column) => {
+    body.replaceChildren(...found.slice(first, first + pageRows).map((row) => make("tr", {}, ...shown.map((column) => {
       const { kind } = column;
       const value = cellOf(column, row);
       const text = shownCell(value, kind);
       const classes = [kind === "text" ? "" : "right", text === NOTHING ? "unknown" : "", kind === "text" && text.length > 40 ? "wrap" : ""];
       return make("td", { className: classes.join(" ").trim(), textContent: text, title: kind === "number" && value !== null ? String(value) : "" });
     }))));
+    reach.textContent = beyondWords(new Set(narrowable.map((column) => column.follows)));
     const range = found.length ? `${(first + 1).toLocaleString("en")}\u2013${Math.min(first + pageRows, found.length).toLocaleString("en")} of ` : "";
     tally.textContent = `${range}${found.length.toLocaleString("en")} rows${found.length === count ? "" : ` (${count.toLocaleString("en")} without the filter)`}`;
     pager.classList.toggle("single", pages === 1);
@@ -111,6 +115,6 @@ function mountTable(mount, table) {
   onFilter(() => { state.page = 0; whenInSight(mount, show); });
   const caption = make("caption", { textContent: mount.dataset.caption, className: "skip" });
   const whole = make("table", {}, caption, make("thead", {}, make("tr", {}, ...heads)), body);
-  mount.append(controls, make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: mount.dataset.caption }, whole), pager);
+  mount.append(reach, controls, make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: mount.dataset.caption }, whole), pager);
   show();
 }
