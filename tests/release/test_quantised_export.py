@@ -1,9 +1,12 @@
 """A study of an adapter beside a quantised base: trained, scored as trained, exported."""
 
 import json
+import re
 
 import pytest
 import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from sftlab.errors import StudyError
 from sftlab.execute.workplace import Setup, Workplace
@@ -14,6 +17,7 @@ from sftlab.plan.tasks import Job
 from sftlab.release.card import model_card
 from sftlab.release.chosen import chosen_checkpoint
 from sftlab.release.export import export_model
+from sftlab.release.four_bits import serving_limits
 from tests.end_to_end.inline import opened, run
 from tests.lm.models import WORDS, write_model
 
@@ -65,12 +69,35 @@ def test_checkpoint_is_scored_beside_the_quantised_base_and_the_base_as_it_is(tr
     assert (logits(plain) - logits(tuned)).abs().max() > 1e-4
 
 
-def test_card_says_how_to_load_the_base_and_merging_is_refused(trained, tmp_path):
+def test_code_of_the_card_opens_the_model_that_was_scored_and_merging_is_refused(trained, tmp_path):
     chosen = chosen_checkpoint(trained.resolved.cells, trained.store, "talks/cats/quantised")
     with pytest.raises(StudyError, match="a quantised base, which cannot take the adapter up"):
         export_model(chosen, tmp_path / "merged", merged=True, force=False, card="")
-    written = export_model(chosen, tmp_path / "out", merged=False, force=False, card="")
-    assert written.adapter
     card = model_card(trained.study, chosen, {}, trained.results.table("scores"), adapter=True)
-    assert 'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)' in card
+    written = export_model(chosen, tmp_path / "out", merged=False, force=False, card=card)
+    assert written.adapter
     assert "- lora" in card
+    names = {
+        "torch": torch,
+        "AutoModelForCausalLM": AutoModelForCausalLM,
+        "BitsAndBytesConfig": BitsAndBytesConfig,
+        "PeftModel": PeftModel,
+        "FOLDER": str(written.folder),
+    }
+    (code,) = re.findall(r"```python\n(.*?)```", (written.folder / "README.md").read_text(), re.DOTALL)
+    exec(code, names)
+    model = names["model"]
+    assert isinstance(model, PeftModel)
+    place = Workplace(Setup(trained.resolved, trained.store.root, devices()[0], worker=0), tell=lambda _: None)
+    (base,), (cell,) = trained.resolved.cells.bases, trained.resolved.cells.runs
+    ours = logits(place.model_at(Job(base, cell, (), 0), 1, cell.spec.precision))
+    with torch.no_grad():
+        assert torch.allclose(model.eval()(torch.arange(20)[None]).logits, ours, rtol=0, atol=1e-4)
+    assert model.generate(torch.arange(20)[None], max_new_tokens=2, min_new_tokens=2).shape == (1, 22)
+
+
+def test_export_says_where_an_adapter_beside_four_bits_cannot_be_evaluated(trained):
+    chosen = chosen_checkpoint(trained.resolved.cells, trained.store, "talks/cats/quantised")
+    of_servers, of_processors = serving_limits(chosen)
+    assert of_servers.endswith("a server that holds the base whole would answer as another model")
+    assert re.search(r"\(model\.layers\.0\.\S+ is \d+ x \d+, and it takes multiples of 32 x 64\)", of_processors)

@@ -28,6 +28,7 @@ def export(  # noqa: PLR0913, PLR0917 - the options of the verb
     from sftlab.release.card import model_card
     from sftlab.release.chosen import chosen_checkpoint
     from sftlab.release.export import export_model
+    from sftlab.release.four_bits import serving_limits
 
     opened = open_study(study, store)
     cells = opened.resolved.cells
@@ -45,3 +46,5 @@ def export(  # noqa: PLR0913, PLR0917 - the options of the verb
     kind = f"adapter for {chosen.base.base.model}" if written.adapter else "whole model"
     print_line(f"{chosen.run.spec.run}, epoch {chosen.epoch}: {kind}, {size(written.num_bytes)}, in {written.folder}")
     print_line(f"an answer ends with {' or '.join(written.end_tokens)}")
+    for limit in serving_limits(chosen):
+        print_line(limit)

@@ -30,7 +30,7 @@ def require_targets(specs: Iterable[RunSpec], bases: Iterable[BaseRef]) -> None:
         if isinstance(spec.method, LowRank) and not isinstance(spec.method.targets, str)
         for target in spec.method.targets
     }
-    modules = {name: _matrices(Path(known[name].model)) for name in {base for base, _, _ in asked}}
+    modules = {name: matrix_shapes(Path(known[name].model)) for name in {base for base, _, _ in asked}}
     for base, method, target in asked:
         names = modules[base]
         if names and not any(is_target(prefix + name, target) for name in names for prefix in _PREFIXES):
@@ -40,16 +40,19 @@ def require_targets(specs: Iterable[RunSpec], bases: Iterable[BaseRef]) -> None:
             )
 
 
-def _matrices(folder: Path) -> list[str]:
-    """Names of what may be linear modules, without those of embeddings and head; none where that cannot be told."""
+def matrix_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """What may be linear modules, by name, without embeddings and head; none where that cannot be told.
+
+    Each has as many outputs as its shape says first, and inputs as it says then (GPT-2's the other way round).
+    """
     if not folder.is_dir() or _has_experts(folder):
-        return []
+        return {}
     shapes = {name: shape for path in folder.glob("*.safetensors") for name, shape in header_shapes(path).items()}
-    return [
-        name.removesuffix(".weight")
+    return {
+        name.removesuffix(".weight"): shape
         for name, shape in shapes.items()
         if len(shape) == 2 and name.endswith(".weight") and not _NO_LINEAR_MAP.search(name)
-    ]
+    }
 
 
 def _has_experts(folder: Path) -> bool:

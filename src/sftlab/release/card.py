@@ -8,8 +8,9 @@ import polars as pl
 import yaml
 
 from sftlab.release.chosen import Chosen
+from sftlab.release.four_bits import four_bit_lines
 from sftlab.study.declaration import Study
-from sftlab.study.methods import LowRank, Quantisation
+from sftlab.study.methods import LowRank
 from sftlab.study.run import RunSpec
 
 TRAINED = {
@@ -49,7 +50,7 @@ def model_card(
             "",
             "The chat template is the one of training; generation ends with the token that ended every answer there, "
             "and is greedy, as it was for the scores below.",
-            *_quantisation_lines(chosen.run.spec.method.quantisation),
+            *four_bit_lines(chosen),
             *_special_token_lines(base.special_tokens if adapter else ()),
             *("", "## Data", "", *data),
             *("", "## Recipe", "", "| | |", "|---|---|", *recipe),
@@ -71,17 +72,6 @@ def _header(study: Study, chosen: Chosen, *, adapter: bool) -> str:
         "tags": ["sftlab", "sft", *(["lora"] if isinstance(chosen.run.spec.method, LowRank) else [])],
     }
     return f"---\n{yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)}---\n"
-
-
-def _quantisation_lines(quantisation: Quantisation | None) -> list[str]:
-    if quantisation is None:
-        return []
-    return [
-        "",
-        "The base is held in four bits, as it was in training and for the scores: load it with "
-        f'`BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="{quantisation.kind}", '
-        f"bnb_4bit_use_double_quant={quantisation.double})`, computing in the precision below.",
-    ]
 
 
 def _special_token_lines(tokens: tuple[str, ...]) -> list[str]:
