@@ -15,6 +15,7 @@ import pytest
 
 from sftlab.benchmarks import harness
 from sftlab.benchmarks.definition import task_definition
+from sftlab.benchmarks.hub_files import HubFile
 from sftlab.benchmarks.loading import load_benchmark
 from sftlab.benchmarks.shipped import SHIPPED, shipped_benchmarks, task_path
 from sftlab.benchmarks.subjects import CMMLU_SUBJECTS, MMLU_SUBJECTS
@@ -242,6 +243,7 @@ def played_file(monkeypatch, hub_id, name, path):
         assert (asked, file, repo_type, revision) == (hub_id, name, "dataset", None)
         return str(path)
 
+    HubFile.fetched.cache_clear()
     monkeypatch.setattr("huggingface_hub.hf_hub_download", hf_hub_download)
     monkeypatch.setattr("sftlab.benchmarks.sources.hub_answers", bool)
 

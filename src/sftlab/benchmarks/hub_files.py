@@ -1,5 +1,6 @@
 """Files of the hub's datasets that are read as they were published, where `datasets` cannot make rows of them."""
 
+import functools
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ class HubFile:
     revision: str | None
     advice: str
 
+    @functools.cache  # noqa: B019 - the hub is asked once a process for all subjects of an archive
     def fetched(self) -> Path:
         """The file, from the local cache where the hub does not answer.
 
