@@ -70,6 +70,7 @@ def test_dataset_without_a_rank_stands_behind_the_ranked_and_the_figure_says_why
     marks = [trace for trace in variant.figure["data"] if trace["mode"] == "markers"]
     assert [mark["x"][0] for mark in marks] == pytest.approx([10.0, -20.0, 30.0])
     assert "not ranked: tried with other recipes" in marks[-1]["hovertext"][0]
+    assert "n = 3 base families" in marks[0]["hovertext"][0]
     assert any("Behind the others" in sentence and "mixed" in sentence for sentence in variant.found)
 
 

@@ -17,6 +17,8 @@ MANY = 8
 """Open benchmarks above which they are counted by who leads."""
 FEW = 3
 """Other datasets up to which all of them are named."""
+INTERVALS = "intervals"
+"""Subject of the sentence that says whom intervals speak of."""
 METRIC_KEY = ("benchmark", "scorer", "metric")
 
 
@@ -164,7 +166,8 @@ def data_findings(found: Sequence[Contest], sets: Sequence[GainSet]) -> Iterator
             same_benchmark = other.key[0] == contest.key[0] and other.comparable
             if same_benchmark and other.top["dataset"] != contest.top["dataset"]:
                 yield Finding("data", _dissent(other), contest.key[0])
-    yield Finding("data", _population(main, next(gain_set for gain_set in sets if gain_set.main)))
+    population = _population(main, next(gain_set for gain_set in sets if gain_set.main))
+    yield Finding("data", population, subject=INTERVALS)
 
 
 def _overall(main: Sequence[Contest]) -> str:

@@ -98,7 +98,10 @@ def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
         largest = f"{spoken(best['property'])} goes with gain, with the largest correlation"
         verdict = largest if sure else _unsure(best, "data property")
         text = f"On {benchmark}, {verdict}: {_correlation(best)}."
-        effect, caveats = _effect(best, best["property"], "correlation"), _before_correction(best, len(known))
+        effect, caveats = (
+            _effect(best, best["property"], "correlation"),
+            _before_correction(best, counted(len(known), "property", "properties")),
+        )
         yield Finding("properties", text, benchmark, effect=effect, caveats=() if sure else caveats)
         for row in rows:
             yield Finding("properties", _property(row), benchmark, row["property"])
@@ -110,12 +113,11 @@ def property_findings(properties: pl.DataFrame) -> Iterator[Finding]:
         )
 
 
-def _before_correction(row: Row, tried: int) -> tuple[str, ...]:
+def _before_correction(row: Row, tried: str) -> tuple[str, ...]:
     """Why an interval without 0 is no finding."""
     if spans_zero(row):
         return ()
-    tests = counted(tried, "property", "properties")
-    return (f"an interval without 0 is no finding here, for it is not corrected for {tests} on every benchmark",)
+    return (f"an interval without 0 is no finding here, for it is not corrected for {tried} on every benchmark",)
 
 
 def _property(row: Row) -> str:
@@ -194,7 +196,8 @@ def _peak_correlation(benchmark: str, method: str, rows: list[Row], divided: boo
         lead = _unsure(best, f"depth of weight change{control}")
     name = f"weight change{control} at depth {plain(best['depth'])} and gain on {benchmark}"
     text = f"On {benchmark} with {method}, {lead}: {_correlation(best)}."
-    return Finding("layers", text, benchmark, method, _effect(best, name, "correlation"))
+    caveats = () if sure else _before_correction(best, counted(len(rows), "depth"))
+    return Finding("layers", text, benchmark, method, _effect(best, name, "correlation"), caveats)
 
 
 def training_findings(training: pl.DataFrame, noise: pl.DataFrame, units: tuple[str, str]) -> Iterator[Finding]:

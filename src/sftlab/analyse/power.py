@@ -21,6 +21,8 @@ SURELY_KNOWN_DF = 2000
 MANY = 8
 """Benchmarks above which their smallest effects are told as a range."""
 BITS_OF_A_BYTE = 8
+POWERS = "power"
+"""Subject of sentences on what the design could have seen."""
 PAIR = "difference between two datasets"
 GAIN = "gain from a dataset"
 PROPERTY = "correlation of a data property with gain"
@@ -84,14 +86,20 @@ def add_smallest_effects(rows: Sequence[Row], *, questions: int | None = None) -
 def smallest_correlation(units: int, *, level: float = LEVEL) -> float | None:
     """The true correlation that the test over so many units finds in four of five studies; None below four.
 
-    The test is Student's t; Fisher's z tells how often it is passed, with the mean of z that small samples have, a
-    little further out than the true one (Hotelling 1953).
+    The test is Student's t. Of normal variables it is exact: given the one, t is shifted by r sqrt(S / (1 - r^2)),
+    where the sum of squares S, like the residual variance, follows its chi-square distribution.
     """
     if units < 4:
         return None
-    t = -float(special.stdtrit(units - 2, level / 2))
-    needed = math.asinh(t / math.sqrt(units - 2)) + float(special.ndtri(POWER)) / math.sqrt(units - 3)
-    return float(optimize.brentq(lambda r: math.atanh(r) + r / (2 * (units - 1)) - needed, 0.0, math.tanh(needed)))
+    spread_S = np.sqrt(_relative_variances(units - 1) * (units - 1))
+    half_width_R = -float(special.stdtrit(units - 2, level / 2)) * np.sqrt(_relative_variances(units - 2))
+
+    def missing(r: float) -> float:
+        shift_SR = r / math.sqrt(1 - r**2) * spread_S[:, None]
+        found_SR = special.ndtr(shift_SR - half_width_R) + special.ndtr(-shift_SR - half_width_R)
+        return float(found_SR.mean()) - POWER
+
+    return float(optimize.brentq(missing, 0.0, 1.0 - 1e-12))
 
 
 def power_frame(
@@ -164,7 +172,7 @@ def power_findings(power: pl.DataFrame) -> Iterator[Finding]:
             f"For {population}, a design like this finds a lone difference between two datasets in 4 of 5 studies, "
             f"corrected for {counted(questions, 'question')}, from {smallest_effects(rows.to_dicts())} on."
         )
-        yield Finding("data", text, subject="power")
+        yield Finding("data", text, subject=POWERS)
     for (question,), rows in (
         main.filter(unit="correlation").partition_by("question", as_dict=True, maintain_order=True).items()
     ):

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 MINUS = "\u2212"
 LABEL_LENGTH = 30
@@ -31,6 +32,11 @@ def interval(low: float | None, high: float | None, *, show: Callable[[float | N
     if low is None or high is None:
         return "no interval"
     return f"95 % interval {show(low)} to {show(high)}"
+
+
+def told_n(row: Mapping[str, Any]) -> str:
+    """What n of a row is, and what it counts where the row says so (`counted`)."""
+    return f"n = {row.get('counted') or row['n']}"
 
 
 def counted(count: int, noun: str) -> str:

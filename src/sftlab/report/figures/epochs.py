@@ -7,7 +7,7 @@ import polars as pl
 from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import Trace, drawing, error_bars, titled, zero_line
 from sftlab.report.palette import NEUTRAL, Palette
-from sftlab.report.text import figure_text, hover, interval, signed
+from sftlab.report.text import figure_text, hover, interval, signed, told_n
 
 
 def gain_by_epoch(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
@@ -43,7 +43,7 @@ def _curve(part: tuple[Any, ...], rows: pl.DataFrame, unit: str, palette: Palett
             [
                 f"{name}, after epoch {row['epoch']} of {epochs}: {signed(row['value'])} {unit}",
                 interval(row["ci_low"], row["ci_high"]),
-                f"n = {row['n']}, {row['cells']} cells",
+                f"{told_n(row)}, {row['cells']} cells",
             ]
         )
         for row in rows.iter_rows(named=True)

@@ -12,7 +12,7 @@ from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import SURE, Trace, drawing, faceted, named_places
 from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import Palette
-from sftlab.report.text import MINUS, figure_text, hover, interval, signed
+from sftlab.report.text import MINUS, figure_text, hover, interval, signed, told_n
 
 Row = dict[str, Any]
 WIDE = 9
@@ -103,7 +103,7 @@ def gain_map(gains: pl.DataFrame, missing: pl.DataFrame, places: Places, unit: s
 def gain_lines(row: Row, unit: str) -> list[str]:
     """What hovering over a gain says: the gain, its interval, n."""
     value, low, high = (_known(row, name) for name in ("value", "ci_low", "ci_high"))
-    return [f"gain {signed(value)} {unit}", interval(low, high), f"n = {row['n']}"]
+    return [f"gain {signed(value)} {unit}", interval(low, high), told_n(row)]
 
 
 def _heat(cells: Mapping[tuple[str, str], Row], places: Places, unit: str, axis: str) -> Trace:

@@ -8,7 +8,7 @@ import polars as pl
 from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import SURE, Trace, drawing, error_bars, titled, zero_line
 from sftlab.report.palette import NEUTRAL, Palette
-from sftlab.report.text import figure_text, hover, interval, number
+from sftlab.report.text import figure_text, hover, interval, number, told_n
 
 APART = 0.012
 """How far curves stand apart at one depth, so that intervals do not hide each other: nearer where layers are dense."""
@@ -146,7 +146,7 @@ def _curve(name: str, rows: pl.DataFrame, colour: str, *, dash: str | None = Non
                     name,
                     f"depth {row['depth']:.2f}: {number(row['value'])}",
                     interval(row["ci_low"], row["ci_high"], show=number),
-                    f"n = {row['n']}",
+                    told_n(row),
                 ]
             )
             for row in rows.iter_rows(named=True)

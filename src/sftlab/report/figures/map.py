@@ -9,7 +9,7 @@ import polars as pl
 from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import Trace, drawing, error_bars, titled
 from sftlab.report.palette import NEUTRAL, Palette
-from sftlab.report.text import figure_text, hover, interval, number
+from sftlab.report.text import figure_text, hover, interval, number, told_n
 
 FACETS = ("base", "dataset", "method")
 NOT_TRAINED = "none"
@@ -150,7 +150,7 @@ def movement_curves(movement: pl.DataFrame, unit: str, palette: Palette) -> Figu
                 [
                     f"{method}, after epoch {row['epoch']} of {row['epochs']}: {number(row['distance'])} {unit}",
                     interval(row["ci_low"], row["ci_high"], show=number),
-                    f"n = {row['n']}, {row['cells']} cells",
+                    f"{told_n(row)}, {row['cells']} cells",
                 ]
             )
             for row in rows.iter_rows(named=True)

@@ -6,7 +6,7 @@ from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import SURE, Trace, drawing, titled
 from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import NEUTRAL, Palette
-from sftlab.report.text import figure_text, hover, interval, number, signed
+from sftlab.report.text import figure_text, hover, interval, number, signed, told_n
 
 
 def difference_forest(differences: pl.DataFrame, unit: str) -> Figure:
@@ -23,7 +23,7 @@ def difference_forest(differences: pl.DataFrame, unit: str) -> Figure:
             (
                 f"difference of gains {signed(row['value'])} {unit}",
                 interval(row["ci_low"], row["ci_high"]),
-                f"n = {row['n']}",
+                told_n(row),
                 f"smallest effect this design would see: {number(row['smallest_effect'])}",
             ),
             row["verdict"] in SURE,

@@ -6,7 +6,7 @@ from sftlab.report.blocks import Figure
 from sftlab.report.figures.drawing import SURE, Trace, drawing, titled, zero_line
 from sftlab.report.figures.forest import Estimate, forest
 from sftlab.report.palette import BASE_COLOURS, Palette
-from sftlab.report.text import figure_text, hover, interval, number, signed
+from sftlab.report.text import figure_text, hover, interval, number, signed, told_n
 
 
 def property_scatter(points: pl.DataFrame, name: str, unit: str, palette: Palette) -> Figure:
@@ -68,7 +68,7 @@ def correlation_forest(correlations: pl.DataFrame) -> Figure:
             (
                 f"correlation {signed(row['value'])}",
                 interval(row["ci_low"], row["ci_high"]),
-                f"n = {row['n']} clusters",
+                told_n(row),
                 row["verdict"] or "too small to tell",
             ),
             row["verdict"] in SURE,

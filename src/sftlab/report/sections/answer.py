@@ -2,10 +2,11 @@
 
 import polars as pl
 
-from sftlab.analyse.power import PAIR
+from sftlab.analyse.data_findings import INTERVALS
+from sftlab.analyse.power import PAIR, POWERS
 from sftlab.report.blocks import SCORER, Block, Column, DataTable, Panel, Prose, Section, Variant
 from sftlab.report.figures.gains import gain_forest
-from sftlab.report.sections.material import Material, table_rows
+from sftlab.report.sections.material import Material, counting, table_rows
 from sftlab.report.sections.outcomes import (
     Outcome,
     caveats_on,
@@ -51,13 +52,17 @@ NO_COMMON_RECIPE = "no recipe is common to all datasets"
 
 
 def answer(material: Material) -> Section:
-    """A sentence over all benchmarks, then datasets ranked by mean gain on each."""
+    """A sentence over all benchmarks, how to take it, and datasets ranked by mean gain on each."""
     analysis = material.analysis
     variants = tuple(_ranking(material, outcome) for outcome in outcomes(analysis.ranking, main_only=True))
     general = general_prose(
         analysis, "data", variants, "There is no gain to speak of yet: no tuned model has been scored."
     )
-    blocks: list[Block] = [Prose(general.sentences, headline=True)] if general.sentences else []
+    behind = {one.text for one in analysis.findings if one.section == "data" and one.subject in {INTERVALS, POWERS}}
+    answers = tuple(sentence for sentence in general.sentences if sentence not in behind)
+    method = tuple(sentence for sentence in general.sentences if sentence in behind)
+    blocks: list[Block] = [Prose(answers, headline=True)] if answers else []
+    blocks += [Prose(method)] if method else []
     if variants:
         note = (
             "Mean gain of each dataset over bases, methods and seeds, best on top; bars and "
@@ -77,13 +82,21 @@ def answer(material: Material) -> Section:
 
 
 def _ranking(material: Material, outcome: Outcome) -> Variant:
-    shown = outcome.shown(material.analysis.ranking, "gain", "ci_low", "ci_high")
+    shown = _counted(material, outcome.shown(material.analysis.ranking, "gain", "ci_low", "ci_high"))
     ranked = _ranked(with_reasons(shown))
     figure = gain_forest(ranked.rename({"gain": "value"}), outcome.shown_unit, material.palette)
     sentences = found_on(material.analysis, "data", outcome.benchmark)
     found = (*sentences, *_behind(ranked))
     caveats = (*caveats_on(material.analysis, "data", outcome.benchmark), _legend(ranked))
     return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets, caveats)
+
+
+def _counted(material: Material, ranking: pl.DataFrame) -> pl.DataFrame:
+    """The frame `ranking` with a column `counted`: families for bases like these, else items."""
+    general = pl.col("population") == GENERAL
+    return pl.concat(
+        [counting(ranking.filter(general), *material.units), counting(ranking.filter(~general), "item", "items")]
+    )
 
 
 def with_reasons(ranking: pl.DataFrame) -> pl.DataFrame:

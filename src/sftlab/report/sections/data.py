@@ -6,7 +6,7 @@ from sftlab.analyse.power import PROPERTY
 from sftlab.report.blocks import SCORER, Block, Column, DataTable, Panel, Section, Variant
 from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.properties import behind_forest, correlation_forest, property_scatter
-from sftlab.report.sections.material import Material, table_rows
+from sftlab.report.sections.material import Material, counting, table_rows
 from sftlab.report.sections.outcomes import Outcome, caveats_on, found_on, general_prose, outcomes, sure_first
 from sftlab.report.sections.power import power_table
 from sftlab.report.text import interval, signed
@@ -19,7 +19,7 @@ CORRELATIONS = (
     Column("ci", "95 % interval", "interval"),
     Column("scope", "Scope", facet=True),
     Column("kind", "Kind", facet=True),
-    Column("n", "n (clusters)", "integer"),
+    Column("n", "n (datasets or bases)", "integer"),
     Column("cells", "Cells", "integer"),
     Column("p_adjusted", "p, adjusted", "number"),
     Column("metric", "Metric", facet=True),
@@ -33,7 +33,7 @@ PARTIAL = (
     Column("ci", "95 % interval", "interval"),
     Column("scope", "Scope", facet=True),
     Column("given", "Given", facet=True),
-    Column("n", "n (clusters)", "integer"),
+    Column("n", "n (datasets or bases)", "integer"),
     Column("cells", "Cells", "integer"),
     Column("p_adjusted", "p, adjusted", "number"),
     Column("metric", "Metric", facet=True),
@@ -115,7 +115,7 @@ def _forest(material: Material, outcome: Outcome) -> Variant:
         else "No correlation can be told from zero after correction for the number of questions."
     )
     found = found_on(material.analysis, "properties", outcome.benchmark) or (otherwise,)
-    figure = correlation_forest(rows.rename({"correlation": "value"}))
+    figure = correlation_forest(counting(rows.rename({"correlation": "value"}), "dataset", "datasets"))
     caveats = caveats_on(material.analysis, "properties", outcome.benchmark)
     return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets, caveats)
 
@@ -133,7 +133,7 @@ def _partial_forest(material: Material, outcome: Outcome) -> Variant:
         if told
         else "Given length, no correlation can be told from zero after correction for the number of questions."
     )
-    figure = correlation_forest(rows.rename({"correlation": "value"}))
+    figure = correlation_forest(counting(rows.rename({"correlation": "value"}), "dataset", "datasets"))
     return Variant(outcome.benchmark, figure, (found,), outcome.detail, outcome.facets)
 
 
@@ -162,6 +162,6 @@ def _correlation(material: Material, outcome: Outcome, name: str) -> str:
     for row in rows.drop_nulls("correlation").iter_rows(named=True):
         return (
             f"Correlation within bases {signed(row['correlation'])} ({interval(row['ci_low'], row['ci_high'])}, "
-            f"n = {row['n']} clusters): {row['verdict'] or 'too small to tell'}."
+            f"n = {row['n']} datasets): {row['verdict'] or 'too small to tell'}."
         )
     return "The study is too small to tell whether the two go together."

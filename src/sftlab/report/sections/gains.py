@@ -6,7 +6,7 @@ import polars as pl
 
 from sftlab.report.blocks import Block, CellPicker, Panel, Section, Variant
 from sftlab.report.figures.gains import Places, gain_map
-from sftlab.report.sections.material import Material
+from sftlab.report.sections.material import Material, counting
 from sftlab.report.sections.models import has_models
 from sftlab.report.sections.outcomes import Outcome, caveats_on, found_on, general_prose, outcomes
 from sftlab.report.text import counted
@@ -64,7 +64,8 @@ def _methods(frame: pl.DataFrame, outcome: Outcome) -> list[str]:
 def _map(material: Material, outcome: Outcome, method: str) -> Variant:
     of_outcome = outcome.shown(material.analysis.gains, "gain", "ci_low", "ci_high")
     cells = of_outcome.filter(pl.col("method") == method)
-    known = cells.drop_nulls("gain").rename({"gain": "value"})
+    known = counting(cells.drop_nulls("gain").rename({"gain": "value"}), "run", "runs")
+    known = known.with_columns(counted=pl.format("{}{}", "counted", _items()))
     missing = cells.filter(pl.col("gain").is_null())
     limit = of_outcome["gain"].abs().quantile(COLOURS_END_AT, interpolation="higher")
     places = Places(material.palette.bases, material.palette.datasets, limit or 1.0)
@@ -79,6 +80,12 @@ def _map(material: Material, outcome: Outcome, method: str) -> Variant:
     figure = gain_map(known, missing, places, outcome.shown_unit)
     caveats = caveats_on(material.analysis, "gains", outcome.benchmark) if told else ()
     return Variant(label, figure, found, outcome.detail, facets, caveats)
+
+
+def _items() -> pl.Expr:
+    """How many items a gain is of, where they are known."""
+    items = pl.col("items").fill_null(0)
+    return pl.when(items > 0).then(pl.format(", {} items", items)).otherwise(pl.lit(""))
 
 
 def _tally(known: pl.DataFrame) -> str:

@@ -11,10 +11,10 @@ from sftlab.report.figures.layers import (
     dimension_change_curves,
     dimension_curves,
 )
-from sftlab.report.sections.material import Material, table_rows
-from sftlab.report.sections.outcomes import Outcome, found_on, general_prose, outcomes
+from sftlab.report.sections.material import Material, counting, table_rows
+from sftlab.report.sections.outcomes import Outcome, caveats_on, found_on, general_prose, outcomes
 from sftlab.report.sections.power import power_table
-from sftlab.report.text import counted, interval, number, signed
+from sftlab.report.text import counted, interval, number, signed, told_n
 
 OUTSIDE = (
     Column("part", "Part", facet=True),
@@ -66,7 +66,7 @@ def _spectra(material: Material) -> list[Panel]:
     spectra, runs = material.table("spectra"), material.table("runs")
     if spectra.is_empty() or spectra["stable_rank"].null_count() == spectra.height:
         return []
-    rows = stable_rank_by_depth(spectra, runs).rename({"stable_rank": "value"})
+    rows = counting(stable_rank_by_depth(spectra, runs).rename({"stable_rank": "value"}), *material.units)
     variants = tuple(
         Variant(
             "all matrices of a layer" if part == "all" else str(part),
@@ -87,14 +87,15 @@ def _highest_rank(method: str, rows: pl.DataFrame) -> str:
     ends = interval(top["ci_low"], top["ci_high"], show=number)
     return (
         f"Under {method} the change's mean stable rank is highest at depth {number(top['depth'])}: "
-        f"{number(top['value'])} ({ends}, n = {top['n']})."
+        f"{number(top['value'])} ({ends}, {told_n(top)})."
     )
 
 
 def _dimensions(material: Material) -> list[Panel]:
     """How many directions hidden states vary in, of all bases and of each with what was made of it, and its change."""
     analysis = material.analysis
-    rows = analysis.dimension_by_depth.rename({"dimension": "value", "points": "n"})
+    by_depth = analysis.dimension_by_depth.rename({"dimension": "value", "points": "n"})
+    rows = counting(by_depth, "text", "texts")
     before = rows.filter(pl.col("dataset") == "none")
     panels = []
     if rows.height:
@@ -114,7 +115,8 @@ def _dimensions(material: Material) -> list[Panel]:
         panels.append(Panel("dimension", title, "Models", tuple(variants), note=note))
     change = analysis.dimension_change
     if change.height:
-        figure = dimension_change_curves(change.rename({"change": "value"}), material.palette)
+        counted_change = counting(change.rename({"change": "value"}), *material.units)
+        figure = dimension_change_curves(counted_change, material.palette)
         methods = change["method"].unique(maintain_order=True)
         said = tuple(text for method in methods for text in found_on(analysis, "layers", None, f"dimension {method}"))
         note = "Mean over base and dataset cells; bars are 95 % intervals. Hollow marks cannot be told from 0."
@@ -135,7 +137,8 @@ def _moved_most(rows: pl.DataFrame) -> str:
 
 
 def _change(material: Material, inside: pl.DataFrame, part: str) -> Variant:
-    rows = inside.filter(pl.col("part") == part).rename({"relative_change": "value"})
+    of_part = inside.filter(pl.col("part") == part).rename({"relative_change": "value"})
+    rows = counting(of_part, *material.units)
     figure = change_by_depth(rows, material.palette)
     label = "all tensors of a layer" if part == "all" else part
     peaks: list[str] = []
@@ -150,19 +153,20 @@ def _largest(method: str, rows: pl.DataFrame) -> str:
     ends = interval(top["ci_low"], top["ci_high"], show=number)
     return (
         f"Under {method} the mean change is largest at depth {number(top['depth'])}: {number(top['value'])} of the "
-        f"base's norm ({ends}, n = {top['n']})."
+        f"base's norm ({ends}, {told_n(top)})."
     )
 
 
 def _correlation(material: Material, outcome: Outcome, method: str) -> Variant:
     analysis = material.analysis
-    rows = outcome.rows(analysis.layer_correlations).filter(pl.col("method") == method)
+    of_method = outcome.rows(analysis.layer_correlations).filter(pl.col("method") == method)
+    rows = counting(of_method, "dataset", "datasets")
     figure = correlation_by_depth(rows.rename({"correlation": "value"}), material.palette.method_colour(method))
     found = found_on(analysis, "layers", outcome.benchmark, method)
     plain = rows.filter(~pl.col("divided_by_total"))
     said = found or (_strongest(plain),)
-    facets = {**outcome.facets, "method": method}
-    return Variant(f"{outcome.benchmark}, {method}", figure, said, outcome.detail, facets)
+    facets, caveats = {**outcome.facets, "method": method}, caveats_on(analysis, "layers", outcome.benchmark, method)
+    return Variant(f"{outcome.benchmark}, {method}", figure, said, outcome.detail, facets, caveats)
 
 
 def _strongest(rows: pl.DataFrame) -> str:
@@ -170,6 +174,6 @@ def _strongest(rows: pl.DataFrame) -> str:
     for row in known.head(1).iter_rows(named=True):
         return (
             f"Strongest at depth {number(row['depth'])}: correlation {signed(row['correlation'])} "
-            f"({interval(row['ci_low'], row['ci_high'])}, n = {row['n']}): {row['verdict'] or 'too small to tell'}."
+            f"({interval(row['ci_low'], row['ci_high'])}, {told_n(row)}): {row['verdict'] or 'too small to tell'}."
         )
     return "The study is too small to tell whether weight change goes with gain."

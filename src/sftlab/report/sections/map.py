@@ -7,7 +7,7 @@ import polars as pl
 from sftlab.analyse.map_findings import UNITS
 from sftlab.report.blocks import Block, Column, DataTable, Panel, Section, Variant
 from sftlab.report.figures.map import MOST_POINTS, Looks, model_map, movement_curves
-from sftlab.report.sections.material import Material, table_rows
+from sftlab.report.sections.material import Material, counting, table_rows
 from sftlab.report.sections.outcomes import found_on, general_prose
 from sftlab.report.text import counted
 
@@ -119,5 +119,5 @@ def _trust(row: dict[str, float], count: int) -> str:
 
 def _movement(material: Material) -> Variant:
     movement = material.analysis.map_movement
-    figure = movement_curves(movement, UNITS[str(movement["source"][0])], material.palette)
+    figure = movement_curves(counting(movement, *material.units), UNITS[str(movement["source"][0])], material.palette)
     return Variant("from the base", figure, found_on(material.analysis, "map", None, "movement"))

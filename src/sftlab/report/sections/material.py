@@ -24,9 +24,22 @@ class Material:
     context: ReportContext
     palette: Palette
 
+    @property
+    def units(self) -> tuple[str, str]:
+        """What effects over bases count, as one and as several: families, or bases where all are of one family."""
+        runs = self.table("runs")
+        alone = "family" in runs.columns and runs["family"].n_unique() == 1
+        return ("base", "bases") if alone else ("base family", "base families")
+
     def table(self, name: str) -> pl.DataFrame:
         """A contract table; empty where there is none yet."""
         return self.tables.get(name, pl.DataFrame())
+
+
+def counting(frame: pl.DataFrame, one: str, several: str) -> pl.DataFrame:
+    """A frame with a column `counted`: its `n` with what that counts, as one and as several."""
+    noun = pl.when(pl.col("n") == 1).then(pl.lit(one)).otherwise(pl.lit(several))
+    return frame.with_columns(counted=pl.format("{} {}", pl.col("n"), noun))
 
 
 def table_rows(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[tuple[Cell, ...], ...]:

@@ -35,8 +35,9 @@ TERMS = (
     ),
     Definition(
         "n",
-        "What was counted: items for a score, base and dataset cells for an effect. Epochs and checkpoints of one run "
-        "are never counted as separate samples.",
+        "What an interval counts: items for a score; base families (bases, where all are of one family) or the items "
+        "of the bases tried for a mean gain; families for a training choice; datasets for a correlation with gain. "
+        "Epochs and checkpoints of one run are never counted as separate samples.",
     ),
     Definition(
         "Base, family",

@@ -6,7 +6,7 @@ from sftlab.analyse.agreement import TWO_QUESTIONS
 from sftlab.report.blocks import Block, Panel, Section, Variant
 from sftlab.report.figures.gains import gain_lines
 from sftlab.report.figures.synergy import agreement_map, consistency_map, loadings_map, scree, share_forest
-from sftlab.report.sections.material import Material
+from sftlab.report.sections.material import Material, counting
 from sftlab.report.sections.outcomes import general_prose, outcomes
 from sftlab.report.text import interval, number, signed
 
@@ -49,7 +49,7 @@ def _consistency(material: Material) -> Panel:
     rows = []
     for outcome in outcomes(material.analysis.consistency, main_only=True):
         shown = outcome.shown(material.analysis.consistency, "gain", "ci_low", "ci_high", "new_low", "new_high", "sd")
-        for row in shown.to_dicts():
+        for row in counting(shown, *material.units).to_dicts():
             lines = [f"{row['dataset']} on {row['benchmark']}: {row['holds']}"]
             lines += gain_lines({**row, "value": row["gain"]}, outcome.shown_unit)
             if row["new_low"] is not None:
@@ -77,7 +77,7 @@ def _agreement(material: Material) -> Panel:
         if pairs.is_empty():
             continue
         mean = means.get(factor)
-        found = () if mean is None else (_mean(mean),)
+        found = () if mean is None else (_mean(mean, title),)
         variants.append(Variant(title, agreement_map(pairs, factor), found))
     note = (
         "Below the diagonal after double centring (what is left is which goes with which), above it gains as they are, "
@@ -87,6 +87,10 @@ def _agreement(material: Material) -> Panel:
     return Panel("agreement", "How alike they behave", "Between", tuple(variants), note=note)
 
 
-def _mean(row: dict[str, float]) -> str:
-    ends = interval(row["ci_low"], row["ci_high"])
-    return f"Mean correlation below the diagonal {signed(row['correlation'])} ({ends}, p = {number(row['p'])})."
+def _mean(row: dict[str, float], title: str) -> str:
+    known = row["ci_low"] is not None
+    ends = interval(row["ci_low"], row["ci_high"]) if known else "no interval with so few families or datasets"
+    return (
+        f"Mean correlation below the diagonal {signed(row['correlation'])} ({ends}, p = {number(row['p'])}, "
+        f"n = {row['n']} {title.lower()})."
+    )

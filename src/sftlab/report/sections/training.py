@@ -6,7 +6,7 @@ from sftlab.report.blocks import SCORER, Block, Column, DataTable, Panel, Sectio
 from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.epochs import gain_by_epoch
 from sftlab.report.figures.methods import difference_forest, paired_gains
-from sftlab.report.sections.material import Material, table_rows
+from sftlab.report.sections.material import Material, counting, table_rows
 from sftlab.report.sections.outcomes import (
     Outcome,
     caveats_on,
@@ -17,7 +17,7 @@ from sftlab.report.sections.outcomes import (
     sure_first,
 )
 from sftlab.report.sections.power import power_table
-from sftlab.report.text import counted, interval, number, signed
+from sftlab.report.text import counted, interval, number, signed, told_n
 
 EFFECTS = (
     Column("verdict", "How sure", facet=True),
@@ -85,12 +85,22 @@ def training(material: Material) -> Section:
     return Section("training", "Training choices", "LoRA or full, how much data, how long?", tuple(blocks))
 
 
+def _counted(material: Material, effects: pl.DataFrame) -> pl.DataFrame:
+    """Effects with a column `counted`: families, or items where there is one base and dataset."""
+    alone = pl.col("cells") == 1
+    counted_effects = counting(effects, *material.units)
+    return counted_effects.with_columns(
+        counted=pl.when(alone).then(pl.format("{} items", "n")).otherwise(pl.col("counted"))
+    )
+
+
 def _contrasts(rows: pl.DataFrame) -> list[tuple[str, str, str]]:
     return list(rows.select("factor", "level", "other").unique(maintain_order=True).iter_rows())
 
 
 def _forest(material: Material, outcome: Outcome) -> Variant:
-    rows = outcome.shown(material.analysis.training, "difference", "ci_low", "ci_high", "smallest_effect")
+    effects = outcome.shown(material.analysis.training, "difference", "ci_low", "ci_high", "smallest_effect")
+    rows = _counted(material, effects)
     factors = rows["factor"].unique(maintain_order=True).to_list()
     said = [
         sentence
@@ -105,7 +115,8 @@ def _forest(material: Material, outcome: Outcome) -> Variant:
 
 
 def _by_epoch(material: Material, outcome: Outcome) -> Variant:
-    rows = outcome.shown(material.analysis.epoch_gains, "gain", "ci_low", "ci_high").rename({"gain": "value"})
+    shown = outcome.shown(material.analysis.epoch_gains, "gain", "ci_low", "ci_high").rename({"gain": "value"})
+    rows = counting(shown, *material.units)
     figure = gain_by_epoch(rows, outcome.shown_unit, material.palette)
     said = found_on(material.analysis, "training", outcome.benchmark, "epoch")
     otherwise = "Every dataset is a mixture of others here, so that there is no mean over datasets."
@@ -120,7 +131,7 @@ def _pair(material: Material, outcome: Outcome, contrast: tuple[str, str, str]) 
     drawn = points.rename({"other_gain": "first", "gain": "second"})
     figure = paired_gains(drawn, (f"{factor} {other}", f"{factor} {level}"), outcome.shown_unit, material.palette)
     effects = outcome.shown(material.analysis.training, "difference", "ci_low", "ci_high", "smallest_effect")
-    found = _difference(effects.filter(chosen), outcome.shown_unit, contrast)
+    found = _difference(_counted(material, effects.filter(chosen)), outcome.shown_unit, contrast)
     label = f"{factor}: {level} against {other}, {outcome.benchmark}"
     return Variant(label, figure, (found,), outcome.detail, outcome.facets)
 
@@ -132,6 +143,6 @@ def _difference(effects: pl.DataFrame, unit: str, contrast: tuple[str, str, str]
         floor = f" The smallest effect this design would see is {number(seen)}." if seen is not None else ""
         return (
             f"{level} minus {other}: {signed(row['difference'])} {unit} ({interval(row['ci_low'], row['ci_high'])}, "
-            f"n = {row['n']}): {row['verdict'] or 'too small to tell'}.{floor}"
+            f"{told_n(row)}): {row['verdict'] or 'too small to tell'}.{floor}"
         )
     return "The study is too small to tell the two apart."
