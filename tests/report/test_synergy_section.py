@@ -102,7 +102,7 @@ def test_audit_section_lists_findings_and_what_is_left_out():
     object.__setattr__(analysis, "audit", (finding,))
     prose, table = audit(material_of(analysis)).blocks
     assert "leave 1 score out" in prose.sentences[0]
-    assert table.rows == (("error", "copied_scores", "two are one", "why", "what", 1),)
+    assert table.rows == (("error", "two are one", "why", "what", 1, "copied_scores"),)
 
 
 def test_clean_study_has_no_findings_to_list():

@@ -6,11 +6,11 @@ from sftlab.report.text import counted
 
 COLUMNS = (
     Column("severity", "Severity", facet=True),
-    Column("check", "Check", facet=True),
     Column("text", "What was found"),
     Column("why", "Why it matters"),
     Column("advice", "What to do"),
     Column("rows", "Rows", "integer"),
+    Column("check", "Check", facet=True),
 )
 
 
@@ -25,6 +25,6 @@ def audit(material: Material) -> Section:
         text = f"{counted(len(found), 'finding')}, the worst first."
         if excluded:
             text += f" The answers on this page leave {counted(excluded, 'score')} out for them."
-        rows = tuple((one.severity, one.check, one.text, one.why, one.advice, one.rows.height) for one in found)
+        rows = tuple((one.severity, one.text, one.why, one.advice, one.rows.height, one.check) for one in found)
         blocks += [Prose((text,)), DataTable("audit", "Findings", COLUMNS, rows, "audit.csv", page_rows=15)]
     return Section("audit", "Audit", "What is wrong with these numbers?", tuple(blocks))
