@@ -269,14 +269,14 @@ def _choice(row: Row, units: tuple[str, str]) -> str:
         TOO_SMALL: "too small to tell",
     }[row["verdict"]]
     text = f"On {row['benchmark']}, {_levels(row)}: {_with_interval(row, units)}; {ending}"
-    return text + ("." if row["smallest_effect"] is None else f"; found from {_found_from(row)}.")
+    return text + ("." if row["smallest_effect"] is None else f"; {_found_from(row)}.")
 
 
 def _found_from(row: Row) -> str:
     smallest, unit = row["smallest_effect"], row["unit"]
     if unit in SHARES and smallest > 1:
-        return "no difference that there can be"
-    return amount(smallest, unit).lstrip("+")
+        return "no difference that there can be would be found"
+    return f"found from {amount(smallest, unit).lstrip('+')}"
 
 
 def _by_benchmark(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
