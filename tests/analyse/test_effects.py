@@ -20,6 +20,12 @@ def test_caveat_of_some_names_them_and_those_of_the_same_ones_share_a_sentence()
     assert list(told(found))[-1] == "On a and c: few recipes; not counted: x."
 
 
+def test_caveat_of_all_but_a_few_names_the_few():
+    picked = [on(name, "picked") for name in "abcde"]
+    assert list(told([*picked, on("f")]))[-1] == "On each of these 6 benchmarks but f: picked."
+    assert list(told([*picked[1:], on("f")]))[-1] == "On b, c, d and e: picked."
+
+
 def test_caveat_of_one_stands_in_its_line():
     assert list(told([on("a", "few recipes"), on("b")])) == ["On a, so it is. Few recipes.", "On b, so it is."]
 

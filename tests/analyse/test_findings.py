@@ -73,4 +73,4 @@ def test_gains_without_a_test_are_not_counted_by_sign(p, said):
 def test_gain_without_items_claims_no_number_of_them():
     (finding,) = gains_findings(framed("gains", [gained("a", 0.1, None)]))
     assert "item" not in finding.text
-    assert "[no interval]" in finding.text
+    assert "no gain of a single base has an interval" in finding.caveats[0]

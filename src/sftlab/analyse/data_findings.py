@@ -295,12 +295,12 @@ def _n(contest: Contest) -> str:
     top = contest.top
     cells = counted(top["cells"], "base")
     if contest.population == THESE:
-        return f"n = {_items(top)}, {cells}"
+        return f"n = {_items(top)}, {cells}" if top["n"] else f"n = {cells}, {_items(top)}"
     return f"n = {_units(contest)}" if contest.units == "base" else f"n = {_units(contest)}, {cells}"
 
 
 def _items(row: Row) -> str:
-    return counted_range(row["fewest_items"], row["n"], "item")
+    return counted_range(row["fewest_items"], row["n"], "item") if row["n"] else "items unknown"
 
 
 def _units(contest: Contest) -> str:

@@ -8,6 +8,8 @@ from typing import Literal
 from sftlab.analyse.wording import listed
 
 Section = Literal["data", "gains", "synergy", "properties", "layers", "training", "map"]
+MANY_TIMES = 5
+"""So many times as many benchmarks as are excepted are not named, but those are."""
 SECTIONS: tuple[Section, ...] = ("data", "gains", "synergy", "properties", "layers", "training", "map")
 
 
@@ -85,5 +87,12 @@ def _shared(holders: dict[str, list[Finding]], together: Sequence[Finding]) -> I
             names = tuple(dict.fromkeys(str(finding.benchmark) for finding in concerned))
             by_benchmarks.setdefault(names, []).append(caveat)
     for names, caveats in by_benchmarks.items():
-        which = f"each of these {len(names)} benchmarks" if 1 < len(names) == len(every) else listed(names)
-        yield f"On {which}: {'; '.join(caveats)}."
+        yield f"On {_which(names, list(every))}: {'; '.join(caveats)}."
+
+
+def _which(names: Sequence[str], every: Sequence[str]) -> str:
+    """The benchmarks concerned: all of them, all but a few, or by name."""
+    others = [name for name in every if name not in names]
+    if len(names) == 1 or len(names) < MANY_TIMES * len(others):
+        return listed(names)
+    return f"each of these {len(every)} benchmarks{f' but {listed(others)}' if others else ''}"

@@ -56,8 +56,9 @@ def _moved(done: Sequence[Row]) -> str:
 
 
 def _largest(best: Row) -> str:
+    ends = "" if best["ci_low"] is None else f" {interval(best, best['unit'])}"
     items = f", n = {counted(best['items'], 'item')}" if best["items"] else ""
-    return f"{amount(best['gain'], best['unit'])} {interval(best, best['unit'])}{items}"
+    return f"{amount(best['gain'], best['unit'])}{ends}{items}"
 
 
 def _without_gain(statuses: Sequence[str]) -> str:
