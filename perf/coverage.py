@@ -92,13 +92,18 @@ def properties_cover(world: World, generator: np.random.Generator) -> Hits:
 
 
 def layers_cover(world: World, generator: np.random.Generator) -> Hits:
-    """Mean change by depth, and its correlation with gain."""
+    """Mean change by depth, its correlation with gain, and whether the sets of where either peaks hold the place."""
     drawn = worlds.layers(world, generator)
-    for row, truth in zip(layer_change_frame([drawn.profile], {}).iter_rows(named=True), drawn.mean, strict=True):
+    change = layer_change_frame([drawn.profile], {})
+    for row, truth in zip(change.iter_rows(named=True), drawn.mean, strict=True):
         yield "layer change", holds(row["ci_low"], row["ci_high"], truth)
+    yield MOST_CHANGE, bool(change["near_peak"][int(drawn.mean.argmax())])
     correlations = layer_correlations_frame([drawn.profile], [drawn.gain_set], {})
     for row in correlations.filter(~pl.col("divided_by_total")).iter_rows(named=True):
-        yield "layer correlations", holds(row["ci_low"], row["ci_high"], drawn.correlation if row["depth"] == 0 else 0)
+        truth = drawn.correlation if row["depth"] == 0 else 0.0
+        yield "layer correlations", holds(row["ci_low"], row["ci_high"], truth)
+        if truth and row["near_peak"] is not None:
+            yield STRONGEST, bool(row["near_peak"])
 
 
 def agreement_covers(world: World, generator: np.random.Generator) -> Hits:
@@ -175,13 +180,15 @@ def rows_of(counts: Counts, world: World, *, null: bool) -> Iterator[dict[str, o
     for kind, hits in counts.items():
         share = sum(hits) / len(hits)
         differ = world.method > 0 if kind == "training" else world.clustered
-        bounded = differ and world.families >= MANY_FAMILIES and kind not in OF_ITEMS
+        bounded = differ and world.families >= MANY_FAMILIES and kind not in (*OF_ITEMS, *SETS)
         good = share <= MOST_FOUND if null else share >= LEAST and (share <= MOST or not bounded)
         yield {"kind": kind, "world": world.name, "share": share, "count": len(hits), "as_required": good}
 
 
 OF_ITEMS = ("ranking, these bases", "comparisons, these bases", "siblings")
 """Intervals over items and seeds, which no family has a part in."""
+SETS = (MOST_CHANGE, STRONGEST) = ("depth of most change", "depth of strongest correlation")
+"""Sets of places, which hold the true one the more often the plainer it is."""
 
 
 def main() -> None:

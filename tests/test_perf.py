@@ -23,6 +23,7 @@ PERF = Path(__file__).resolve().parents[1] / "perf"
         ("sibling_speed.py", ("--smallest",)),
         ("diff_speed.py", ("--smallest", "--repeats", "1")),
         ("coverage.py", ("--smallest",)),
+        ("correlation_intervals.py", ("--smallest",)),
     ],
 )
 def test_speed_benchmark_runs_at_its_smallest_and_shows_a_table(script, arguments):

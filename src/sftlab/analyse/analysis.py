@@ -41,6 +41,7 @@ class Analysis:
       (embedding, head, norm outside layers, and `all` of the model) have a null depth. `near_peak`: cannot be told
       from the largest.
     - layer_correlations: correlation of that change with gain over family x dataset cells, centred by family.
+      `near_peak`: it may be the largest in size, with 95 % confidence.
     - training: level minus other of a factor (of `FACTORS`, such as method or samples), all else equal. Here and in
       `layer_change`, mixtures of datasets that were tried alone do not count: they are no datasets of their own.
     - training_points: the base x dataset cells behind them.

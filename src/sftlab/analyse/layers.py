@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from sftlab.analyse.frames import framed
 from sftlab.analyse.gain_sets import FACTORS, GainSet, codes
-from sftlab.analyse.intervals import Estimate, Reals, correlation, not_negative, two_way_mean
+from sftlab.analyse.intervals import Estimate, Labels, Reals, correlation, not_negative, two_way_mean
+from sftlab.analyse.largest import FEWEST_UNITS, may_be_largest, surely_behind
 from sftlab.analyse.properties import (
     NO_MIXTURES,
     Sources,
     correlated_within,
     correlation_columns,
+    dataset_units,
     family_cells,
     in_units,
     independent_datasets,
@@ -90,8 +92,9 @@ def layer_change_frame(found: Sequence[Profile], sources: Sources = NO_MIXTURES)
     """Frame `layer_change`: mean over family x dataset cells, interval over families and datasets (`two_way_mean`).
 
     Mixtures of datasets that were tried alone are left out (see `dataset_units`).
-    `near_peak` marks the depths whose change cannot be told from the largest, paired by cell: a confidence set of where
-    the weights move most. It is null where there are too few cells to tell.
+    `near_peak` marks the depths whose change cannot be told from the largest, paired by cell and corrected for the
+    number of other depths (Bonferroni): a 95 % confidence set of where the weights move most. It is null where there
+    are too few cells to tell.
     """
     rows: list[Row] = []
     for profile in found:
@@ -100,7 +103,8 @@ def layer_change_frame(found: Sequence[Profile], sources: Sources = NO_MIXTURES)
         peak = max(range(len(estimates)), key=lambda place: estimates[place].value)
         for place, (depth, estimate) in enumerate(zip(profile.depths, estimates, strict=True)):
             behind = _over_cells(change_CD[:, peak] - change_CD[:, place], cells)
-            near = None if depth is None or behind.ci_low is None else behind.ci_low <= 0
+            is_behind = None if depth is None else surely_behind(behind, len(estimates) - 1)
+            near = None if is_behind is None else not is_behind
             names: Row = {"method": profile.method, "part": profile.part, "depth": depth}
             values = {"relative_change": estimate.value, **ends(not_negative(estimate)), "near_peak": near}
             rows.append({**names, **values, "n": cells["family"].n_unique(), "cells": cells.height})
@@ -118,8 +122,9 @@ def layer_correlations_frame(
 
     With and without dividing each run's change by its mean over layers, which leaves the shape of the change without
     its size. Intervals are Fisher's z with as many units as there are datasets; p-values are adjusted (Benjamini &
-    Hochberg) over all depths, methods and benchmarks. `near_peak` marks depths whose interval holds the strongest
-    correlation. Main metrics only.
+    Hochberg) over all depths, methods and benchmarks. `near_peak` is the 95 % confidence set of the depth whose
+    correlation is the largest in size, by leaving one dataset out at a time (`may_be_largest`, on Fisher's z); null for
+    fewer than five datasets. Main metrics only.
     """
     rows: list[Row] = []
     for profile in found:
@@ -156,7 +161,7 @@ def _by_depth(profile: Profile, gain_set: GainSet, sources: Sources) -> list[Row
         correlation(*correlated_within(value_CD[:, place], value_CD[:, -1], cells), n=units)
         for place in range(len(profile.depths))
     ]
-    peak = max((estimate.value for estimate in estimates if estimate is not None), key=abs, default=None)
+    near_D = _near_strongest(value_CD, cells, sources)
     return [
         {
             **gain_set.metric_columns,
@@ -164,13 +169,43 @@ def _by_depth(profile: Profile, gain_set: GainSet, sources: Sources) -> list[Row
             "depth": depth,
             "cells": cells.height,
             **correlation_columns(estimate, units),
-            "near_peak": _holds(estimate, peak),
+            "near_peak": None if estimate is None else near,
         }
-        for depth, estimate in zip(profile.depths, estimates, strict=True)
+        for depth, estimate, near in zip(profile.depths, estimates, near_D, strict=True)
     ]
 
 
-def _holds(estimate: Estimate | None, value: float | None) -> bool | None:
-    if estimate is None or value is None or estimate.ci_low is None or estimate.ci_high is None:
-        return None
-    return estimate.ci_low <= value <= estimate.ci_high
+def _near_strongest(value_CD: Reals, cells: pl.DataFrame, sources: Sources) -> Sequence[bool | None]:
+    """Whether each depth (a column; the last is the gain) may be the one whose change goes most with the gain.
+
+    A dataset is left out with all cells that hold a part of it.
+    """
+    made_of = [sources.get(name, frozenset({name})) for name in cells["dataset"]]
+    units = list(dataset_units(cells["dataset"].unique(maintain_order=True).to_list(), sources))
+    if len(units) < FEWEST_UNITS:
+        return [None] * (value_CD.shape[1] - 1)
+    family_C = codes(cells, "family")
+    full_D = _within(value_CD, family_C)
+    without_UD = []
+    for unit in units:
+        rest = [not parts & sources.get(unit, frozenset({unit})) for parts in made_of]
+        without_UD.append(_z(_within(value_CD[rest], family_C[rest]) * np.where(full_D >= 0, 1.0, -1.0)))
+    return may_be_largest(_z(np.abs(full_D)), np.array(without_UD))
+
+
+def _within(value_CD: Reals, family_C: Labels) -> Reals:
+    """Correlation of every column but the last with the last, centred by family; 0 where nothing varies."""
+    _, place_C, count_F = np.unique(family_C, return_inverse=True, return_counts=True)
+    total_FD = np.zeros((len(count_F), value_CD.shape[1]))
+    np.add.at(total_FD, place_C, value_CD)
+    centred_CD = value_CD - (total_FD / count_F[:, None])[place_C]
+    centred_CD[np.abs(centred_CD) <= 1e-12 * np.abs(value_CD).max(axis=0, initial=0.0)] = 0.0
+    norm_D = np.linalg.norm(centred_CD, axis=0)
+    unit_CD = np.divide(centred_CD, norm_D, out=np.zeros_like(centred_CD), where=norm_D > 0)
+    found_D: Reals = unit_CD[:, :-1].T @ unit_CD[:, -1]
+    return found_D
+
+
+def _z(correlation_D: Reals) -> Reals:
+    found_D: Reals = np.arctanh(np.clip(correlation_D, -0.999999, 0.999999))
+    return found_D

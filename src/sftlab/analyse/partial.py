@@ -9,6 +9,7 @@ from scipy import stats
 
 from sftlab.analyse.frames import framed
 from sftlab.analyse.intervals import Estimate, Reals, correlation
+from sftlab.analyse.largest import FEWEST_UNITS, jackknife_error, may_be_largest
 from sftlab.analyse.properties import (
     ACROSS,
     NO_MIXTURES,
@@ -25,8 +26,6 @@ METRIC = ("benchmark", "scorer", "metric", "main", "unit")
 LENGTHS = ("response_tokens", "response_bytes")
 """What stands for length: the first of them that was measured."""
 BASE_SCORE = "base score"
-FEWEST_UNITS = 5
-"""Datasets below which leaving one out says nothing of which property is strongest."""
 
 
 def partial_correlations_frame(
@@ -140,10 +139,12 @@ def _strongest(points: pl.DataFrame) -> Iterator[Row]:
     without_UP = np.array([[_within_without(cells[name], unit, full[name] or 0.0) for name in known] for unit in units])
     best = int(strength_P.argmax())
     n, has_set = len(units), len(units) >= FEWEST_UNITS
+    error_P = jackknife_error(without_UP[:, [best]] - without_UP)
+    in_set_P = may_be_largest(strength_P, without_UP)
     led_P = np.bincount(without_UP.argmax(axis=1), minlength=len(known)) / n
     for place in np.argsort(-strength_P, kind="stable"):
         behind = float(strength_P[best] - strength_P[place])
-        se = jackknife_error(without_UP[:, best] - without_UP[:, place]) if has_set and place != best else None
+        se = float(error_P[place]) if has_set and place != best else None
         half = None if se is None else float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * se
         yield {
             "property": known[place],
@@ -154,25 +155,8 @@ def _strongest(points: pl.DataFrame) -> Iterator[Row]:
             "ci_high": None if half is None else behind + half,
             "n": n,
             "led": float(led_P[place]) if has_set else None,
-            "in_set": _in_set(int(place), strength_P, without_UP) if has_set else None,
+            "in_set": in_set_P[place] if has_set else None,
         }
-
-
-def _in_set(place: int, strength_P: Reals, without_UP: NDArray[np.float64]) -> bool:
-    """Whether no other property is surely stronger than this one."""
-    n, others = without_UP.shape[0], [other for other in range(len(strength_P)) if other != place]
-    for other in others:
-        more = float(strength_P[other] - strength_P[place])
-        se = jackknife_error(without_UP[:, other] - without_UP[:, place])
-        if more > 0 and more > float(stats.t.ppf(1 - LEVEL / len(others), n - 1)) * se:
-            return False
-    return True
-
-
-def jackknife_error(value_U: Reals) -> float:
-    """Standard error of a statistic from its values with each unit left out (Efron & Stein 1981)."""
-    n = len(value_U)
-    return float(np.sqrt((n - 1) / n * np.sum((value_U - value_U.mean()) ** 2)))
 
 
 def _within_without(cells: pl.DataFrame, dataset: str, full: float) -> float:
