@@ -91,24 +91,29 @@ def data(material: Material) -> Section:
         note = "One mark a base and dataset; the gain is the mean over methods and seeds."
         blocks.append(Panel("points", "Data property against gain", "Property", tuple(variants), note=note))
     if analysis.properties.height:
-        rows = table_rows(sure_first(analysis.properties, "correlation"), CORRELATIONS)
+        rows = table_rows(sure_first(_spoken(analysis.properties), "correlation"), CORRELATIONS)
         blocks.append(DataTable("table", "All correlations", CORRELATIONS, rows, "properties.csv"))
     if analysis.partial_correlations.height:
-        rows = table_rows(sure_first(analysis.partial_correlations, "correlation"), PARTIAL)
+        rows = table_rows(sure_first(_spoken(analysis.partial_correlations), "correlation"), PARTIAL)
         title = "Correlations given the base's score and the length"
         blocks.append(DataTable("partial-table", title, PARTIAL, rows, "partial_correlations.csv"))
     if analysis.strongest_property.height:
         may_be = pl.when("in_set").then(pl.lit("yes")).when(~pl.col("in_set")).then(pl.lit("no"))
-        rows = table_rows(analysis.strongest_property.with_columns(in_set=may_be), STRONGEST)
+        rows = table_rows(_spoken(analysis.strongest_property).with_columns(in_set=may_be), STRONGEST)
         title = "How far each property is behind the strongest"
         blocks.append(DataTable("strongest-table", title, STRONGEST, rows, "strongest_property.csv"))
     blocks.extend(power_table(material, pl.col("question") == PROPERTY, "datasets"))
     return Section("data", "Data", "Which property of the data goes with the gain?", tuple(blocks))
 
 
+def _spoken(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with their properties named as figures and sentences name them."""
+    return rows.with_columns(pl.col("property").str.replace_all("_", " "))
+
+
 def _forest(material: Material, outcome: Outcome) -> Variant:
     rows = outcome.rows(material.analysis.properties).filter(SHOWN)
-    told = rows.filter(pl.col("verdict").is_in(SURE))["property"].to_list()
+    told = rows.filter(pl.col("verdict").is_in(SURE))["property"].str.replace_all("_", " ").to_list()
     otherwise = (
         f"Told from zero after correction for the number of questions: {', '.join(told)}."
         if told
@@ -127,7 +132,7 @@ def _partials(material: Material) -> pl.DataFrame:
 
 def _partial_forest(material: Material, outcome: Outcome) -> Variant:
     rows = outcome.rows(_partials(material))
-    told = rows.filter(pl.col("verdict").is_in(SURE))["property"].to_list()
+    told = rows.filter(pl.col("verdict").is_in(SURE))["property"].str.replace_all("_", " ").to_list()
     found = (
         f"Told from zero given length, after correction for the number of questions: {', '.join(told)}."
         if told
