@@ -10,6 +10,7 @@ from typing import Literal
 from sftlab.benchmarks.item import Benchmark
 from sftlab.benchmarks.loading import load_benchmark
 from sftlab.evaluate.engines.built_in import BuiltInEngine
+from sftlab.evaluate.engines.served import ServedEngine
 from sftlab.evaluate.item_rows import question_frame
 from sftlab.evaluate.judging.session import Desk
 from sftlab.evaluate.noise import measured_noise
@@ -96,6 +97,8 @@ def score(place: Workplace, job: Job, task: Task) -> Record:
     if isinstance(engine, BuiltInEngine):
         answers = written_ahead(place, job, task, engine=engine, asking=_asking(place, job, engine))
         engine = replace(engine, kept=KeptAnswers(working), written=answers)
+    elif isinstance(engine, ServedEngine):
+        engine = engine.keeping(KeptAnswers(working))
     scored = score_with(
         engine,
         benchmark,

@@ -14,9 +14,11 @@ import pytest
 
 from sftlab.errors import ModelError
 from sftlab.evaluate.engines.built_in import BuiltInEngine
+from sftlab.evaluate.engines.completions import Completions
 from sftlab.evaluate.engines.engine import EngineAbout
 from sftlab.evaluate.engines.server import RunningServer, Start
 from sftlab.evaluate.scoring import score_with
+from sftlab.lm.kept_answers import KeptAnswers
 from sftlab.lm.likelihood import Request
 from sftlab.study.engine import Server
 from tests.evaluate.conftest import benchmark, choice_items
@@ -59,6 +61,40 @@ def test_a_server_gives_the_scores_of_the_model_in_memory(name, request, local):
     known = inside["log_likelihood"].drop_nulls()
     np.testing.assert_allclose(outside["log_likelihood"].drop_nulls(), known, atol=1e-4)
     assert outside["answer"].drop_nulls().n_unique() > 3
+
+
+class Counted(Completions):
+    """Counts the questions that a server is asked."""
+
+    questions = 0
+
+    def ask(self, question):
+        self.questions += 1
+        return super().ask(question)
+
+
+def test_an_interrupted_score_asks_a_server_only_what_was_not_answered(reference, tmp_path):
+    client = Counted(reference._server.address, reference._server._model, concurrency=1)
+    asked = benchmark(choice_items(10), "likelihood", "generative", stops=("a",), max_new_tokens=6)
+    served = type(reference)(reference.model, client, reference.about)
+    at_first = client.questions
+    whole = score_with(served, asked, template="plain")
+    num_questions = client.questions - at_first
+
+    def interrupt(share):
+        if share >= 0.6:
+            raise KeyboardInterrupt
+
+    client.questions = 0
+    with pytest.raises(KeyboardInterrupt):
+        score_with(served.keeping(KeptAnswers(tmp_path)), asked, template="plain", on_progress=interrupt)
+    before = client.questions
+    again = score_with(served.keeping(KeptAnswers(tmp_path)), asked, template="plain")
+    assert 0 < before < num_questions
+    assert num_questions <= client.questions <= num_questions + 2
+    assert again.rows["items"].equals(whole.rows["items"])
+    score_with(served.keeping(KeptAnswers(tmp_path)), asked, template="plain")
+    assert client.questions <= num_questions + 2
 
 
 def test_what_servers_offer_is_found_out(reference, text_only, transformers_serve):

@@ -1,7 +1,9 @@
 """The engine that asks an OpenAI-compatible completions server."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -12,10 +14,12 @@ from sftlab.evaluate.engines.completions import (
     Offers,
     Prompt,
     RefusedError,
+    T,
     likelihood_question,
     prompt_log_probabilities,
 )
 from sftlab.evaluate.engines.engine import EngineAbout, LikelihoodAnswers, TextAnswers, unwatched
+from sftlab.lm.kept_answers import KeptAnswers, work_digest
 from sftlab.lm.likelihood import Request
 from sftlab.lm.request_tree import Ids
 from sftlab.lm.tokenizer import BaseTokenizer
@@ -50,6 +54,7 @@ class ServedEngine:
         self.model = model
         self.about = about
         self._server = server
+        self._kept: KeptAnswers | None = None
         stated = server.version()
         if stated is not None and stated != about.version:
             raise ModelError(
@@ -57,6 +62,12 @@ class ServedEngine:
                 "mend `version` in evaluation.engine"
             )
         self.offers: Offers = server.offers(model.base_tokenizer.tokenizer(PROBE).input_ids, PROBE)
+
+    def keeping(self, kept: KeptAnswers) -> Self:
+        """The same engine, which asks nothing again that is in `kept`, and keeps there what it is told."""
+        engine = copy.copy(self)
+        engine._kept = kept
+        return engine
 
     def log_likelihoods(
         self, requests: Sequence[Request], *, on_progress: Callable[[float], None] = unwatched
@@ -68,21 +79,22 @@ class ServedEngine:
         way = self.offers.prompt_log_probabilities
         if way is None:
             raise ModelError(no_likelihoods(self.about.name))
-        wholes = [np.concatenate([request.context_ids, request.continuation_ids]).tolist() for request in requests]
+        sequences = [np.concatenate([request.context_ids, request.continuation_ids]) for request in requests]
+        starts = [len(request.context_ids) for request in requests]
+        wholes = [ids.tolist() for ids in sequences]
         prompts, unfit = self._prompts(wholes)
 
-        def read(place: int, answer: Answer) -> float:
-            number = asked[place]
+        def read(number: int, answer: Answer) -> float:
             told = prompt_log_probabilities(answer, way, wholes[number])
-            return float(sum(value for value in told[len(requests[number].context_ids) :] if value is not None))
+            return float(sum(value for value in told[starts[number] :] if value is not None))
 
-        asked = list(prompts)
-        questions = [likelihood_question(prompts[number], way) for number in asked]
-        found, refused = self._server.ask_all(questions, read, on_progress)
+        work = work_digest("served-likelihood", sequences, starts)
+        questions = {number: likelihood_question(prompt, way) for number, prompt in prompts.items()}
+        found, refused = self._asked(work, questions, read, on_progress)
         log_likelihood = np.full(len(requests), np.nan)
-        for place, value in found.items():
-            log_likelihood[asked[place]] = value
-        return LikelihoodAnswers(log_likelihood, unfit | {asked[place]: why for place, why in refused.items()})
+        for number, value in found.items():
+            log_likelihood[number] = value
+        return LikelihoodAnswers(log_likelihood, unfit | refused)
 
     def generate(
         self,
@@ -96,21 +108,48 @@ class ServedEngine:
         stops = tuple(stop for stop in stops if stop)
         room = self.model.context_length
         sent, unfit = self._prompts([[int(token) for token in prompt] for prompt in prompts])
-        asked = [number for number in sent if len(prompts[number]) < room]
-        questions = [
-            {
-                "prompt": sent[number],
+        questions = {
+            number: {
+                "prompt": prompt,
                 "max_tokens": min(max_new_tokens, room - len(prompts[number])),
                 "temperature": 0,
                 **self._stopping(stops),
             }
-            for number in asked
-        ]
-        found, refused = self._server.ask_all(questions, lambda _, answer: _cut(answer["text"], stops), on_progress)
-        texts = [""] * len(prompts)
-        for place, text in found.items():
-            texts[asked[place]] = text
-        return TextAnswers(tuple(texts), unfit | {asked[place]: why for place, why in refused.items()})
+            for number, prompt in sent.items()
+            if len(prompts[number]) < room
+        }
+        work = work_digest("served-answers", prompts, max_new_tokens, stops)
+        found, refused = self._asked(work, questions, lambda _, answer: _cut(answer["text"], stops), on_progress)
+        texts = [found.get(number, "") for number in range(len(prompts))]
+        return TextAnswers(tuple(texts), unfit | refused)
+
+    def _asked(
+        self,
+        work: str,
+        questions: Mapping[int, Mapping[str, object]],
+        read: Callable[[int, Answer], T],
+        on_progress: Callable[[float], None],
+    ) -> tuple[dict[int, T], dict[int, str]]:
+        """What is read from every answer, and why some were refused; what was kept of this work is not asked again."""
+        kept = self._kept
+        known: dict[int, T] = {} if kept is None else kept.read(work)
+        asked = [number for number in questions if number not in known]
+
+        def read_and_keep(place: int, answer: Answer) -> T:
+            value = read(asked[place], answer)
+            if kept is not None:
+                kept.add(work, {asked[place]: value})
+            return value
+
+        try:
+            found, refused = self._server.ask_all([questions[number] for number in asked], read_and_keep, on_progress)
+        finally:
+            if kept is not None:
+                kept.flush()
+        return (
+            known | {asked[place]: value for place, value in found.items()},
+            {asked[place]: why for place, why in refused.items()},
+        )
 
     def _stopping(self, stops: tuple[str, ...]) -> dict[str, object]:
         if not stops:
