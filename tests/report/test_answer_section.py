@@ -79,6 +79,7 @@ def test_table_of_means_has_every_rank_in_shown_units(blocks):
     assert column(table, "rank") == [1, 2, None]
     assert column(table, "gain") == pytest.approx([10, -20, 30])
     assert column(table, "unit") == ["points of accuracy"] * 3
+    assert column(table, "counted") == ["3 base families"] * 3
     assert column(table, "unranked") == [None, None, "tried with other recipes than those ranked"]
 
 

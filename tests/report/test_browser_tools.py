@@ -33,6 +33,9 @@ PROBE = """
   change(population, "new bases like these");
   found.recipes = rows();
   found.answer = answer();
+  change(population, "the bases tried");
+  found.tried = rows();
+  change(population, "new bases like these");
   all("button", board).find((button) => button.textContent === "Add a floor").click();
   const most = board.querySelector(".floor input");
   most.value = "0";
@@ -156,6 +159,19 @@ def test_leaderboard_ranks_recipes_on_all_bases_with_intervals_over_families(fou
     assert ends(ranked[0][3]) == pytest.approx([mean, mean - half, mean + half], rel=0.01)
     elsewhere = {row[1] for row in found["recipes"] if row[2] == "other bases"}
     assert elsewhere == {"code \u00b7 full", "code \u00b7 lora", "dolly \u00b7 lora"}
+
+
+def test_leaderboard_of_the_bases_tried_counts_items_as_shared_and_seeds_as_pooled(found, tables):
+    best = next(row for row in found["tried"] if row[0] == "1")
+    recipe = best[1].split(" \u00b7 ")
+    seeds = tables["scores"].filter(dataset=recipe[0], method=recipe[1], benchmark="arithmetic")["seed"].n_unique()
+    items, of_seeds = 0.025**2, 0.02**2 / seeds / len(BASES)
+    df = (items + of_seeds) ** 2 / (items**2 / 79 + of_seeds**2 / 15)
+    mean, half = statistics.fmean(by_base(tables, *recipe, "arithmetic").values()), (items + of_seeds) ** 0.5
+    expected = [mean, mean - stats.t.ppf(0.975, df) * half, mean + stats.t.ppf(0.975, df) * half]
+    assert ends(best[3]) == pytest.approx(expected, rel=0.01)
+    on_facts = statistics.fmean(by_base(tables, *recipe, "facts").values())
+    assert number(best[-1]) == pytest.approx(100 * on_facts, rel=0.01)
 
 
 def test_leaderboard_ties_what_cannot_be_told_from_the_best_after_holm(found, tables):

@@ -27,7 +27,7 @@ RANKING = (
     Column("ci", "95 % interval", "interval"),
     Column("unit", "Unit"),
     Column("population", "Population", facet=True),
-    Column("n", "n", "integer"),
+    Column("counted", "n"),
     Column("cells", "Bases", "integer"),
     Column("unranked", "Why it has no rank"),
     SCORER,
@@ -41,7 +41,7 @@ COMPARISONS = (
     Column("ci", "95 % interval", "interval"),
     Column("unit", "Unit"),
     Column("population", "Population", facet=True),
-    Column("n", "n", "integer"),
+    Column("counted", "n"),
     Column("p_adjusted", "p, adjusted", "number"),
     SCORER,
 )
@@ -62,7 +62,6 @@ def answer(material: Material) -> Section:
     answers = tuple(sentence for sentence in general.sentences if sentence not in behind)
     method = tuple(sentence for sentence in general.sentences if sentence in behind)
     blocks: list[Block] = [Prose(answers, headline=True)] if answers else []
-    blocks += [Prose(method)] if method else []
     if variants:
         note = (
             "Mean gain of each dataset over bases, methods and seeds, best on top; bars and "
@@ -72,11 +71,12 @@ def answer(material: Material) -> Section:
         blocks.append(_ranking_table(material))
     pairs = analysis.comparisons.filter("main")
     if pairs.height:
-        shown = in_shown_units(sure_first(pairs, "difference"), "difference", "ci_low", "ci_high")
+        shown = in_shown_units(_counted(material, pairs), "difference", "ci_low", "ci_high")
         title = "Datasets against each other, on the same bases and recipes"
-        note = f"Of every benchmark, what is sure comes first. n counts {COUNTS}."
-        rows = table_rows(shown, COMPARISONS)
+        rows = table_rows(sure_first(shown, "difference"), COMPARISONS)
+        note = "Of every benchmark, what is sure comes first."
         blocks.append(DataTable("comparisons", title, COMPARISONS, rows, "comparisons.csv", note=note))
+    blocks += [Prose(method)] if method else []
     blocks.extend(power_table(material, pl.col("question") == PAIR, COUNTS))
     return Section("answer", "The answer", "Which data for which benchmark, and how sure?", tuple(blocks))
 
@@ -91,12 +91,11 @@ def _ranking(material: Material, outcome: Outcome) -> Variant:
     return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets, caveats)
 
 
-def _counted(material: Material, ranking: pl.DataFrame) -> pl.DataFrame:
-    """The frame `ranking` with a column `counted`: families for bases like these, else items."""
+def _counted(material: Material, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a `population` with a column `counted`: families for bases like these, else items."""
+    of_families, of_items = counting(rows, *material.units), counting(rows, "item", "items")
     general = pl.col("population") == GENERAL
-    return pl.concat(
-        [counting(ranking.filter(general), *material.units), counting(ranking.filter(~general), "item", "items")]
-    )
+    return of_families.with_columns(counted=pl.when(general).then("counted").otherwise(of_items["counted"]))
 
 
 def with_reasons(ranking: pl.DataFrame) -> pl.DataFrame:
@@ -119,9 +118,9 @@ def _behind(ranked: pl.DataFrame) -> tuple[str, ...]:
 
 def _ranking_table(material: Material) -> DataTable:
     main = with_reasons(material.analysis.ranking.filter("main"))
-    shown = in_shown_units(main, "gain", "ci_low", "ci_high")
+    shown = in_shown_units(_counted(material, main), "gain", "ci_low", "ci_high")
     columns = tuple(one for one in RANKING if one.name != "unranked" or main["unranked"].null_count() < main.height)
-    note = f"Means over bases and recipes, best first. n counts {COUNTS}."
+    note = "Means over bases and recipes, best first."
     return DataTable("means", "All mean gains", columns, table_rows(shown, columns), "ranking.csv", note=note)
 
 

@@ -55,7 +55,7 @@ def model_data(material: Material) -> dict[str, object] | None:
         "count": models.height,
         "columns": {name: coded(models[name]) for name in ("run", "base", "family", "dataset", "method", "recipe")},
         "facts": _facts(models, material.table("runs")),
-        "outcomes": [_outcome(outcome, cells) for outcome in found],
+        "outcomes": [_outcome(outcome, cells, material.analysis.seed_noise) for outcome in found],
         **{
             name: [_spread(outcome, cells, column, models.height) for outcome in found]
             for name, column in _NUMBERS.items()
@@ -89,8 +89,10 @@ def _recipe(row: dict[str, object], varied: Sequence[str]) -> str:
     return " \u00b7 ".join([str(row["dataset"]), *parts])
 
 
-def _outcome(outcome: Outcome, cells: pl.DataFrame) -> dict[str, object]:
+def _outcome(outcome: Outcome, cells: pl.DataFrame, noise: pl.DataFrame) -> dict[str, object]:
+    """What is known of an outcome; `seed` is the variance of gain between seeds and its degrees of freedom."""
     rows = outcome.rows(cells)
+    between = outcome.shown(noise, "sd").drop_nulls("sd").head(1).to_dicts()
     items = rows["gain_n"].drop_nulls().min() if rows.height else None
     return {
         "benchmark": outcome.benchmark,
@@ -99,6 +101,7 @@ def _outcome(outcome: Outcome, cells: pl.DataFrame) -> dict[str, object]:
         "main": outcome.main,
         "unit": outcome.shown_unit,
         "items": items,
+        "seed": [shortened(between[0]["sd"] ** 2), between[0]["df"]] if between else None,
         "better": 1 if metric_named(outcome.metric).higher_is_better else -1,
     }
 

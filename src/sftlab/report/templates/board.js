@@ -30,10 +30,6 @@ function mountBoard(mount, models) {
   const cell = (text, className = "", title = "") => make("td", { className, textContent: text, title });
   const shownOutcomes = () => main.filter((place) => place !== state.goal && allowed("benchmark", models.outcomes[place].benchmark)
     && allowed("scorer", models.outcomes[place].scorer) && !state.floors.some((floor) => floor.outcome === place)).slice(0, BOARD_OUTCOMES);
-  const meanGain = (entry, outcome) => {
-    const gains = entry.members.map((model) => models.gain[outcome][model]).filter((gain) => gain !== null);
-    return gains.length ? meanOf(gains) : null;
-  };
   const isModels = () => state.kind === "models";
   const goalText = (entry) => (entry.estimate ? withInterval(entry.estimate, "", isModels() ? models.outcomes[state.goal].better : 0).replace(" (no interval is known)", "").replace("  ", " ") : NOTHING);
   const heldText = (held) => (held.state === "unknown" ? NOTHING : `${held.state === "broken" ? "\u2717" : held.state === "surely" ? "\u2713" : "?"} ${signed(held.gain.value)}`);
@@ -42,7 +38,7 @@ function mountBoard(mount, models) {
     open.addEventListener("click", () => explore(entry.members[0], models.outcomes[state.goal].benchmark));
     return make("tr", { className: entry.state }, cell(entry.rank ? String(entry.rank) : NOTHING, "right"), make("th", { scope: "row" }, open),
       cell(STATES[entry.state]), cell(goalText(entry), "right"), ...entry.held.map((held) => cell(heldText(held), "right", held.state)),
-      cell(String(entry.members.length), "right"), ...others.map((place) => cell(signed(meanGain(entry, place)), "right")));
+      cell(String(entry.members.length), "right"), ...others.map((place) => cell(signed(entry.meanGain(place)), "right")));
   };
   const headings = (others) => {
     const outcome = models.outcomes[state.goal];
@@ -91,7 +87,7 @@ function mountBoard(mount, models) {
   save.addEventListener("click", () => {
     const others = shownOutcomes();
     const lines = [...found.field, ...found.others].map((entry) => [entry.rank ?? null, entry.name, STATES[entry.state], entry.estimate ? entry.estimate.value : null,
-      ...entry.held.map((held) => (held.gain ? held.gain.value : null)), entry.members.length, ...others.map((place) => meanGain(entry, place))]);
+      ...entry.held.map((held) => (held.gain ? held.gain.value : null)), entry.members.length, ...others.map((place) => entry.meanGain(place))]);
     download("leaderboard.csv", [headings(others), ...lines].map((line) => line.map(csvField).join(",")).join("\r\n") + "\r\n");
   });
   onFilter(() => whenInSight(mount, settle));

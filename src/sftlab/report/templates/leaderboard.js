@@ -19,27 +19,31 @@ function gainsByUnit(models, outcome, members, unitOf) {
   for (const [base, pairs] of bases) {
     const value = meanOf(pairs.map(([gain]) => gain));
     const errors = pairs.map(([, se]) => se).filter((se) => se !== null);
-    const spread = pairs.length > 1 ? pairs.reduce((sum, [gain]) => sum + (gain - value) ** 2, 0) / (pairs.length - 1) / pairs.length : 0;
-    const se = errors.length === pairs.length ? Math.sqrt(meanOf(errors.map((one) => one * one)) + spread) : null;
+    const se = errors.length === pairs.length ? Math.sqrt(meanOf(errors.map((one) => one * one))) : null;
+    const seeds = (models.outcomes[outcome].seed?.[0] ?? 0) / pairs.length;
     const unit = unitOf(base);
     if (!units.has(unit)) units.set(unit, []);
-    units.get(unit).push({ value, se });
+    units.get(unit).push({ value, se, seeds });
   }
-  return { bases: new Set(bases.keys()), units: new Map([...units].map(([unit, found]) => [unit,
-    { value: meanOf(found.map((one) => one.value)), se: found.every((one) => one.se !== null) ? meanOf(found.map((one) => one.se)) : null }])) };
+  return { bases: new Set(bases.keys()), units: new Map([...units].map(([unit, found]) => [unit, ofBases(found)])) };
+}
+/* Errors of items are taken as shared by bases, which were asked the same ones; those of seeds are each base's own. */
+function ofBases(found) {
+  return { value: meanOf(found.map((one) => one.value)), se: found.every((one) => one.se !== null) ? meanOf(found.map((one) => one.se)) : null,
+    seeds: meanOf(found.map((one) => one.seeds)) / found.length };
 }
 /* Unpaired items err on the side of a tie: scores of two models on the same items go up and down together. */
-function difference(best, rival, itemDf, these) {
+function difference(best, rival, df, these) {
   const shared = [...best.units.keys()].filter((unit) => rival.units.has(unit));
   if (shared.length === 0) return { value: 0, se: null, df: 0, n: 0 };
   return estimated(shared.map((unit) => {
     const [one, other] = [best.units.get(unit), rival.units.get(unit)];
-    return { value: one.value - other.value, se: one.se === null || other.se === null ? null : Math.hypot(one.se, other.se) };
-  }), itemDf, these);
+    return { value: one.value - other.value, se: one.se === null || other.se === null ? null : Math.hypot(one.se, other.se), seeds: one.seeds + other.seeds };
+  }), df, these);
 }
 function scoredModel(models, outcome, model) {
   const [value, se] = [models.value[outcome][model], models.value_se[outcome][model]];
-  return value === null ? { bases: new Set(), units: new Map() } : { bases: new Set([0]), units: new Map([[0, { value: value * models.outcomes[outcome].better, se }]]) };
+  return value === null ? { bases: new Set(), units: new Map() } : { bases: new Set([0]), units: new Map([[0, { value: value * models.outcomes[outcome].better, se, seeds: 0 }]]) };
 }
 function entriesOf(models, kind) {
   const groups = new Map();
@@ -59,27 +63,28 @@ function ranked(models, settings) {
   const families = new Set(passing.map((model) => models.columns.family.codes[model]));
   const familyOf = new Map(passing.map((model) => [models.columns.base.codes[model], models.columns.family.codes[model]]));
   const unitOf = (base) => (families.size > 1 ? familyOf.get(base) : base);
-  const itemDf = (outcome) => (models.outcomes[outcome].items ?? 1) - 1;
+  const dfOf = (outcome) => ({ items: (models.outcomes[outcome].items ?? 1) - 1, seeds: models.outcomes[outcome].seed?.[1] ?? 0 });
   const entries = entriesOf(models, kind).map((entry) => {
     const gained = (outcome) => gainsByUnit(models, outcome, entry.members, unitOf);
     const parts = kind === "models" ? scoredModel(models, goal, entry.members[0]) : gained(goal);
     const held = floors.map((floor) => {
       const { units } = gained(floor.outcome);
       if (units.size === 0) return { state: "unknown" };
-      const gain = estimated([...units.values()], itemDf(floor.outcome), these);
+      const gain = estimated([...units.values()], dfOf(floor.outcome), these);
       const half = halfWidth(gain);
       if (gain.value < -floor.most) return { state: "broken", gain, half };
       return { state: half !== null && gain.value - half >= -floor.most ? "surely" : "kept", gain, half };
     });
     const keeps = held.every((one) => one.state === "surely" || (!sure && one.state === "kept"));
-    return { ...entry, parts, held, keeps, estimate: parts.units.size ? estimated([...parts.units.values()], itemDf(goal), these) : null };
+    const meanGain = (outcome) => { const { units } = gained(outcome); return units.size ? meanOf([...units.values()].map((one) => one.value)) : null; };
+    return { ...entry, parts, held, keeps, meanGain, estimate: parts.units.size ? estimated([...parts.units.values()], dfOf(goal), these) : null };
   });
   const known = entries.filter((entry) => entry.estimate);
   const widest = known.reduce((most, entry) => (entry.parts.bases.size > most.size ? entry.parts.bases : most), new Set());
   for (const entry of known) entry.comparable = [...widest].every((base) => entry.parts.bases.has(base));
   const field = known.filter((entry) => entry.keeps && entry.comparable).sort((left, right) => right.estimate.value - left.estimate.value);
   const [best, ...rivals] = field;
-  const adjusted = holm(rivals.map((rival) => pValue(difference(best.parts, rival.parts, itemDf(goal), these))));
+  const adjusted = holm(rivals.map((rival) => pValue(difference(best.parts, rival.parts, dfOf(goal), these))));
   field.forEach((entry, place) => { entry.rank = place + 1; entry.state = place === 0 ? "best" : adjusted[place - 1] <= LEVEL ? "behind" : "tied"; });
   const others = entries.filter((entry) => !field.includes(entry)).sort((left, right) => (right.estimate?.value ?? -Infinity) - (left.estimate?.value ?? -Infinity));
   for (const entry of others) entry.state = !entry.estimate ? "unscored" : entry.keeps ? "elsewhere" : entry.held.some((one) => one.state === "broken") ? "broken" : "unsure";

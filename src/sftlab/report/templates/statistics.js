@@ -49,16 +49,20 @@ function holm(pValues) {
   order.forEach((place, rank) => { most = Math.max(most, Math.min(1, (pValues.length - rank) * pValues[place])); adjusted[place] = most; });
   return adjusted;
 }
-/* Mean over units. Of units like these: from their spread; one unit alone has the error of its items, where that is
-   known. Of these very units: the mean of their errors, as though the items they share moved all of them alike. */
-function estimated(units, itemDf, these) {
+/* Mean over units. Of units like these: from their spread; one unit alone has the errors of its items and seeds, where
+   those are known. Of these very units: the mean of their items' errors, as though the items they share moved all of
+   them alike, and the seeds' variances, each its own; degrees of freedom after Satterthwaite. */
+function estimated(units, df, these) {
   const value = meanOf(units.map((unit) => unit.value));
   if (units.length > 1 && !these) {
     const spread = units.reduce((sum, unit) => sum + (unit.value - value) ** 2, 0) / (units.length - 1);
     return { value, se: Math.sqrt(spread / units.length), df: units.length - 1, n: units.length };
   }
-  const known = units.every((unit) => unit.se > 0) && itemDf > 0;
-  return { value, se: known ? meanOf(units.map((unit) => unit.se)) : null, df: itemDf, n: units.length };
+  if (!(units.every((unit) => unit.se > 0) && df.items > 0)) return { value, se: null, df: df.items, n: units.length };
+  const items = meanOf(units.map((unit) => unit.se)) ** 2;
+  const seeds = meanOf(units.map((unit) => unit.seeds)) / units.length;
+  const total = (items + seeds) ** 2 / (items ** 2 / df.items + (seeds > 0 ? seeds ** 2 / df.seeds : 0));
+  return { value, se: Math.sqrt(items + seeds), df: total, n: units.length };
 }
 const halfWidth = (estimate) => (estimate.se === null ? null : estimate.se * tQuantile(estimate.df));
 const pValue = (estimate) => (estimate.se === null ? 1 : estimate.se === 0 ? (estimate.value === 0 ? 1 : 0) : twoSided(estimate.value / estimate.se, estimate.df));
