@@ -13,10 +13,10 @@ from sftlab.analyse.wording import SHARES, amount, counted, interval, listed, pl
 
 FEWEST_DATASETS = 4
 """A correlation over fewer has no interval (see `intervals.correlation`)."""
-SURELY = '"surely" speaks of these very bases, and is corrected for all cells and benchmarks'
+SURELY = "what is sure of a cell speaks of these very bases, and is corrected for all cells and benchmarks"
 UNTESTED = "no gain of a single base has an interval, as neither items nor repeated seeds are known"
 PICKED = "the largest of several gains is likely too high, as it was picked for that"
-FOUND_FROM = '"found from" is the smallest difference that such a design finds in 4 of 5 studies, after correction'
+FOUND_FROM = "found from means: the smallest difference that such a design finds in 4 of 5 studies, after correction"
 COUPLED = ("response_perplexity", "response_bits_per_byte", "mean_response_perplexity", "text_perplexity")
 
 

@@ -77,7 +77,8 @@ def _agreement(material: Material) -> Panel:
         if pairs.is_empty():
             continue
         mean = means.get(factor)
-        found = () if mean is None else (_mean(mean, title),)
+        units = material.units if factor == "base" else (factor, f"{factor}s")
+        found = () if mean is None else (_mean(mean, units),)
         variants.append(Variant(title, agreement_map(pairs, factor), found))
     note = (
         "Below the diagonal after double centring (what is left is which goes with which), above it gains as they are, "
@@ -87,10 +88,10 @@ def _agreement(material: Material) -> Panel:
     return Panel("agreement", "How alike they behave", "Between", tuple(variants), note=note)
 
 
-def _mean(row: dict[str, float], title: str) -> str:
+def _mean(row: dict[str, int | float], units: tuple[str, str]) -> str:
     known = row["ci_low"] is not None
     ends = interval(row["ci_low"], row["ci_high"]) if known else "no interval with so few families or datasets"
     return (
         f"Mean correlation below the diagonal {signed(row['correlation'])} ({ends}, p = {number(row['p'])}, "
-        f"n = {row['n']} {title.lower()})."
+        f"n = {row['n']} {units[row['n'] != 1]})."
     )
