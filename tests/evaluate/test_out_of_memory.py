@@ -71,7 +71,7 @@ def test_the_item_that_does_not_fit_alone_is_unfit_with_its_length(base):
     scores = frame.filter(pl.col("status") == "done")["score"].to_list()
     assert scores == pytest.approx(rest["score"].to_list(), rel=1e-5)
     assert scored.result["unfit_items"] == 1
-    assert scored.result["reason"].startswith("1 of 7 items are left out: of item long, ")
+    assert scored.result["reason"].startswith("1 of 7 items is left out, item long: ")
 
 
 def test_where_no_item_fits_alone_the_score_is_unfit(base):

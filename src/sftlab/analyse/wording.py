@@ -67,7 +67,8 @@ def spans_zero(row: dict[str, Any]) -> bool:
 
 def items_left_out(count: int, of: int, item: str, reason: str) -> str:
     """What is missing of a score because items could not be asked; `item` is one of them, and `reason` its."""
-    return f"{count} of {of} items are left out: of item {item}, {reason}"
+    which = f"is left out, item {item}" if count == 1 else f"are left out, such as item {item}"
+    return f"{count} of {of} items {which}: {reason}"
 
 
 def items_without_verdict(count: int, of: int, reason: str) -> str:

@@ -96,9 +96,11 @@ def _print(opened: "Opened", cost: "Cost") -> None:
         print_line(f"{kind}: {count.total}{named}, held: {count.held}, to do: {count.total - count.held}")
     trajectories = len({run.trajectory for run in cells.runs})
     models = len({score.checkpoint for score in cells.scores if score.run is not None})
+    counts_of = ((models, "model"), (len(cells.bases), "base"), (trajectories, "training"))
+    scored, bases, trainings = (f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts_of)
     print_line(
-        f"shared: {models} models to score and {len(cells.bases)} bases, out of {trajectories} trainings; each base is "
-        "scored and measured once for all its runs"
+        f"shared: {scored} to score and {bases}, out of {trainings}; each base is scored and measured once for all its "
+        "runs"
     )
     if cells.scores:
         precision = study.precision or default_precision()
@@ -150,6 +152,7 @@ def _print_cost(opened: "Opened", cost: "Cost") -> None:
     from sftlab.cli.printing import duration, hours, print_line, size
     from sftlab.plan.cost import CUDA_FLOPS, GENERATION_SLOWDOWN
     from sftlab.plan.devices import devices
+    from sftlab.study.engine import BUILT_IN, Server
 
     found = devices()
     print_line(f"devices: {len(found)} x {found[0].kind} ({found[0].name}), one worker each")
@@ -158,6 +161,12 @@ def _print_cost(opened: "Opened", cost: "Cost") -> None:
         f"({hours(cost.device_hours)} device-hours, {hours(cost.train_device_hours)} of them training with its "
         f"validation), {size(cost.disk_bytes)} of checkpoints; from {cost.rate}"
     )
+    engine = opened.study.evaluation.engine
+    if engine != BUILT_IN and opened.resolved.cells.scores:
+        due = {score.checkpoint for score in opened.resolved.cells.scores if not opened.store.has(score.identity)}
+        runs_already = isinstance(engine, Server) and engine.serve is None
+        starting = "" if runs_already else f"; to start it for each of {len(due)} checkpoints comes to that"
+        print_line(f"scores are reckoned at the built-in engine's speed, the study's own being unknown{starting}")
     if cost.validation_share is not None and cost.validation_share > 0.5:
         print_line(
             f"validation costs more than training: {cost.validation_tokens:,} tokens of held-out examples are "

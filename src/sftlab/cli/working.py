@@ -135,6 +135,7 @@ def print_outcome(opened: Opened, outcome: "Outcome", *, as_json: bool) -> None:
     elif outcome.done == 0 and not outcome.failed:
         print_line(f"nothing to do: the store holds every cell of {opened.study.study}")
     else:
-        print_line(f"{outcome.done} cells done, {len(outcome.failed)} failed, in {duration(outcome.wall_seconds)}")
+        done = f"{outcome.done} cell{'s' * (outcome.done != 1)} done"
+        print_line(f"{done}, {len(outcome.failed)} failed, in {duration(outcome.wall_seconds)}")
     for failure in outcome.failed:
         print_line(f"failed: {failure.kind} {failure.subject}: {failure.reason}")
