@@ -15,6 +15,7 @@ from sftlab.cli.export import export
 from sftlab.cli.importing import imports
 from sftlab.cli.init import init
 from sftlab.cli.plan import plan
+from sftlab.cli.predict import predict
 from sftlab.cli.quick import quick
 from sftlab.cli.report import report
 from sftlab.cli.run import run
@@ -35,6 +36,7 @@ VERBS = (
     sql,
     analyse,
     compare,
+    predict,
     audit,
     report,
     export,

@@ -1,0 +1,63 @@
+"""`sftlab predict`: what data not tried yet would bring."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sftlab.cli.options import AsJson, StoreFolder, StudyFile
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MOST_ROWS = 200
+"""A terminal shows so many predictions; more are not read there."""
+
+Names = list[str] | None
+
+
+def predict(  # noqa: PLR0913, PLR0917 - the options of the verb
+    study: StudyFile,
+    base: Annotated[
+        Names, typer.Option("--base", help="a base of the study; all with untried data if not given")
+    ] = None,
+    dataset: Annotated[Names, typer.Option("--dataset", help="a dataset of the study; all if not given")] = None,
+    benchmark: Annotated[Names, typer.Option("--benchmark", help="a benchmark; all if not given")] = None,
+    method: Annotated[str | None, typer.Option("--method", help="gains of one method alone, such as lora")] = None,
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what data not tried yet would bring, how sure that is, and how well such predictions have done."""
+    from sftlab.cli.printing import print_json, print_line
+    from sftlab.cli.texts import SECONDS, audited_results
+    from sftlab.predict.asking import Asked
+    from sftlab.predict.predicting import predict_study
+
+    results, unread = audited_results(study, store, seconds=SECONDS)
+    asked = Asked(bases=tuple(base or ()), datasets=tuple(dataset or ()), benchmarks=tuple(benchmark or ()))
+    found = predict_study(results, asked, method=method)
+    if as_json:
+        print_json({**found.to_json(), "texts_not_checked": unread})
+        return
+    for sentence in found.sentences:
+        print_line(sentence)
+    print_line()
+    print_predictions(found.predictions)
+
+
+def print_predictions(predictions: "pl.DataFrame") -> None:
+    """Datasets of each base and benchmark, the best first; those that were tried with what was seen."""
+    from sftlab.cli.printing import print_columns, print_line
+
+    rows = []
+    for row in predictions.head(MOST_ROWS).iter_rows(named=True):
+        known = row["gain"] is not None
+        interval = "" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+        what = "seen" if row["tried"] else "expected" if known else "cannot tell"
+        improvement = "" if row["expected_improvement"] is None else f"{row['expected_improvement']:.3f}"
+        mark = "  <- try next" if row["try_next"] else ""
+        gain = f"{row['gain']:+.3f}" if known else ""
+        rows.append((row["base"], row["benchmark"], row["dataset"], what, gain, interval, f"{improvement}{mark}"))
+    if rows:
+        print_columns(("base", "benchmark", "dataset", "", "gain", "95 % interval", "expected improvement"), rows)
+    if len(predictions) > len(rows):
+        print_line(f"... and {len(predictions) - len(rows):,} more: --base and --benchmark narrow them, --json has all")

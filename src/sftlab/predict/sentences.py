@@ -1,0 +1,143 @@
+"""Predictions and their skill in plain sentences."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from sftlab.analyse.wording import amount, counted, interval, listed_briefly
+from sftlab.predict.asking import Asked
+from sftlab.predict.choosing import CHOSEN, Judged
+from sftlab.predict.left_out import Question
+from sftlab.predict.predictors import PREDICTORS
+
+Row = dict[str, Any]
+OURS = "mixed_model"
+WHERE: Mapping[Question, str] = {
+    "new_base": "for a base of a new family",
+    "gap": "for datasets that a base has not tried and others have",
+    "new_dataset": "of datasets that no base has tried",
+}
+LEFT_OUT: Mapping[Question, str] = {
+    "new_base": "each family left out in turn",
+    "gap": "two cells of a base left out at a time",
+    "new_dataset": "two datasets left out at a time",
+}
+UNJUDGED: Mapping[Question, str] = {
+    "new_base": "How well it would tell gains of a new base is not known: that takes gains of two base families.",
+    "gap": "How well it would fill gaps is not known: that takes a base with three datasets that others tried too.",
+    "new_dataset": (
+        "Data that no base has tried cannot be told apart: that takes four datasets with gains and measured properties "
+        "(`measures` in the study)."
+    ),
+}
+MOST_SUGGESTIONS = 12
+
+
+def skill_sentences(
+    found: Mapping[Question, Judged | None], skill: Sequence[Row], reference: Mapping[Question, str]
+) -> Iterator[str]:
+    """For each question: how often two datasets were ordered rightly, by whom, and whether the model beats the rest."""
+    for question, one in found.items():
+        if one is None:
+            yield UNJUDGED[question]
+            continue
+        rows = {(row["predictor"], row["statistic"]): row for row in skill if _is_overall(row, question)}
+        yield from _accuracy(question, one, rows, reference[question])
+
+
+def _is_overall(row: Row, question: Question) -> bool:
+    return bool(row["question"] == question and row.get("benchmark") is None)
+
+
+def _accuracy(question: Question, one: Judged, rows: Mapping[tuple[str, str], Row], reference: str) -> Iterator[str]:
+    chosen = rows.get((CHOSEN, "decision_accuracy"))
+    if chosen is None:
+        yield UNJUDGED[question]
+        return
+    others = [name for name in PREDICTORS if name not in ("coin", "base_score")]
+    known = [(name, rows[name, "decision_accuracy"]) for name in others if (name, "decision_accuracy") in rows]
+    parts = ", ".join(f"{PREDICTORS[name].words} {_share(row)}" for name, row in known if row["value"] != 0.5)
+    yield (
+        f"Two datasets are ordered rightly {WHERE[question]} in {_share(chosen)} of pairs ({LEFT_OUT[question]}; "
+        f"95 % interval over {chosen['n']} {_units(chosen)}{_few(chosen)}); {parts + ', ' if parts else ''}a coin 0.50."
+    )
+    yield _beats(rows, reference, one.choice)
+    coverage = rows.get((CHOSEN, "coverage"))
+    if coverage is not None:
+        yield (
+            f"Its 95 % intervals held {100 * coverage['value']:.0f} % of the gains that were left out "
+            f"{_ends(coverage, 100)}."
+        )
+
+
+def _beats(rows: Mapping[tuple[str, str], Row], reference: str, choice: str) -> str:
+    """Whether the model beats the reference, and whose predictions are shown."""
+    what = PREDICTORS[reference].words
+    shown = f"Predictions are those of {PREDICTORS[choice].words}"
+    beyond = rows.get((OURS, "beyond_reference"))
+    if beyond is None:
+        return f"The mixed model could not be judged against {what}. {shown}."
+    by = f"{beyond['value']:+.3f} {_ends(beyond, digits=3, sign='+')} of pairs"
+    if beyond["ci_low"] is not None and beyond["ci_low"] > 0:
+        return f"The mixed model beats {what}: {by}. {shown}, the best here."
+    if beyond["value"] > 0:
+        return f"The mixed model does not surely beat {what}: {by}. {shown}, the best here."
+    return f"The mixed model does not beat {what}: {by}. {shown}."
+
+
+def answer_sentences(predictions: pl.DataFrame, asked: Asked) -> Iterator[str]:
+    """What to try next, base by base, and what cannot be told."""
+    untried = predictions.filter(~pl.col("tried"))
+    if untried.is_empty():
+        what = "these bases were" if asked.bases else "every base was"
+        yield f"Nothing is left to predict: {what} trained on every dataset."
+        return
+    suggested = untried.filter("try_next").sort("expected_improvement", descending=True)
+    for row in suggested.head(MOST_SUGGESTIONS).iter_rows(named=True):
+        yield _suggestion(row, predictions)
+    if suggested.height > MOST_SUGGESTIONS:
+        yield f"... and {suggested.height - MOST_SUGGESTIONS} more: column `try_next` with --json."
+    told = untried.filter(pl.col("gain").is_not_null())
+    if suggested.is_empty() and not told.is_empty():
+        yield "What to try next cannot be told: no interval is narrow enough to say anything."
+    reasons = untried.filter(pl.col("reason").is_not_null())
+    for (reason,), of_reason in reasons.partition_by("reason", as_dict=True, maintain_order=True).items():
+        cells = of_reason.select("base", "dataset").unique(maintain_order=True)
+        bases = listed_briefly(cells["base"].unique(maintain_order=True).to_list())
+        yield f"Not told for {bases} ({counted(cells.height, 'cell')}): {reason}."
+
+
+def _suggestion(row: Row, predictions: pl.DataFrame) -> str:
+    seen = predictions.filter(
+        pl.col("tried") & (pl.col("base") == row["base"]) & (pl.col("benchmark") == row["benchmark"])
+    ).sort("gain", descending=True)
+    if seen.is_empty():
+        so_far = "nothing was tried there so far"
+    else:
+        best = seen.row(0, named=True)
+        so_far = f"the best so far, {best['dataset']}, brought {amount(best['gain'], row['unit'])}"
+    expected, more = (amount(row[column], row["unit"]) for column in ("gain", "expected_improvement"))
+    return (
+        f"Try next for {row['base']} on {row['benchmark']}: {row['dataset']}, expected {expected} "
+        f"{interval(row, row['unit'])}; {so_far} (expected improvement {more})."
+    )
+
+
+def _share(row: Row) -> str:
+    return f"{row['value']:.2f} {_ends(row)}"
+
+
+def _ends(row: Row, scale: float = 1.0, *, digits: int | None = None, sign: str = "") -> str:
+    if row["ci_low"] is None:
+        return "[no interval]"
+    places = digits if digits is not None else 0 if scale == 100 else 2
+    return f"[{row['ci_low'] * scale:{sign}.{places}f}, {row['ci_high'] * scale:{sign}.{places}f}]"
+
+
+def _units(row: Row) -> str:
+    return str(row["of"])
+
+
+def _few(row: Row) -> str:
+    return ", few" if row["n"] < 8 else ""
