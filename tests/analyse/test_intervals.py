@@ -1,5 +1,6 @@
 """Intervals against independent references, and their coverage of planted values."""
 
+import itertools
 import math
 
 import numpy as np
@@ -158,6 +159,31 @@ def test_correlation_p_is_that_of_scipy(n):
     x, y = random.normal(size=(2, n))
     assert intervals.correlation_p(intervals.correlation(x, y, n=n)) == pytest.approx(stats.pearsonr(x, y).pvalue)
     assert intervals.correlation_p(intervals.correlation(x, 2 * x, n=n)) == pytest.approx(0.0, abs=1e-10)
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 7])
+def test_ranks_in_perfect_order_are_as_likely_by_chance_as_permutations_say(n):
+    order = np.arange(float(n))
+    perfect = intervals.correlation(order, order, n=n, ranked=True)
+    assert (perfect.value, perfect.ci_high) == (1.0, 1.0)
+    assert intervals.correlation_p(perfect, ranked=True) == pytest.approx(2 / math.factorial(n))
+    assert (perfect.ci_low > 0) == (2 / math.factorial(n) < 0.05)
+    orders = itertools.permutations(order)
+    p_values = [
+        intervals.correlation_p(intervals.correlation(order, np.array(one), n=n, ranked=True), ranked=True)
+        for one in orders
+    ]
+    for level in (0.05, 0.01):
+        assert np.mean(np.array(p_values) <= level) <= 1.2 * level
+
+
+def test_values_that_differ_by_rounding_alone_are_tied_in_rank():
+    x = np.array([0.1 + 0.2, 0.3, 0.7, 1.1, 0.3, -0.4])
+    y = np.array([2.0, 3.0, 5.0, 4.0, 1.0, 0.0])
+    assert x[0] != x[1]
+    found = intervals.correlation(x, y, n=6, ranked=True)
+    assert found.value == pytest.approx(stats.spearmanr(np.round(x, 6), y).statistic)
+    assert intervals.correlation(1e9 * x, y, n=6, ranked=True).value == pytest.approx(found.value)
 
 
 @pytest.mark.parametrize("df", [1, 3, 8])

@@ -240,15 +240,16 @@ def _residual_mean_square(value_N: Reals, row_N: Labels, column_N: Labels) -> tu
 def correlation(x_N: Reals, y_N: Reals, *, n: int, ranked: bool = False) -> Estimate | None:
     """Pearson's correlation (Spearman's where `ranked`) with Fisher's z interval for `n` independent units.
 
-    `n` may be smaller than the number of points, where points of one cluster are not independent. Spearman's standard
-    error is that of Bonett & Wright (2000). None where a variable does not vary; no interval for n < 4. `se` is
-    left out because the interval is not symmetric: see `correlation_p` for the test.
+    `n` may be smaller than the number of points, where points of one cluster are not independent. Values that differ by
+    no more than rounding are tied in rank; Spearman's standard error is that of Bonett & Wright (2000), and its z no
+    further out than `correlation_p` says. None where a variable does not vary; no interval for n < 4. `se` is left out
+    because the interval is not symmetric: see `correlation_p` for the test.
     """
     assert len(x_N) == len(y_N)
     if len(x_N) < 2:
         return None
     if ranked:
-        x_N, y_N = stats.rankdata(x_N), stats.rankdata(y_N)
+        x_N, y_N = _ranks(x_N), _ranks(y_N)
     x_N, y_N = x_N - x_N.mean(), y_N - y_N.mean()
     scale = math.sqrt(float(x_N @ x_N) * float(y_N @ y_N))
     if scale <= 1e-300:
@@ -256,28 +257,41 @@ def correlation(x_N: Reals, y_N: Reals, *, n: int, ranked: bool = False) -> Esti
     value = min(1.0, max(-1.0, float(x_N @ y_N) / scale))
     if n < 4:
         return Estimate(value, None, None, None, n)
-    centre, half = _fisher(value), NORMAL_QUANTILE * _fisher_error(value, n, ranked=ranked)
-    return Estimate(value, None, math.tanh(centre - half), math.tanh(centre + half), n)
+    centre, half = _fisher(value, n, ranked=ranked), NORMAL_QUANTILE * _fisher_error(value, n, ranked=ranked)
+    low, high = math.tanh(centre - half), math.tanh(centre + half)
+    return Estimate(value, None, min(low, value), max(high, value), n)
+
+
+def _ranks(value_N: Reals) -> Reals:
+    """Ranks, ties at their mean; rounding errors of the largest value make no order."""
+    step = 1e-10 * float(np.abs(value_N).max())
+    ranks_N: Reals = stats.rankdata(np.round(value_N / step) if step > 0 else value_N)
+    return ranks_N
 
 
 def correlation_p(estimate: Estimate, *, ranked: bool = False) -> float | None:
     """Two-sided p-value of no correlation; None for n < 4.
 
     Of Pearson's by Student's t, which is exact: Fisher's z, good enough for an interval, rejects at the small levels of
-    a correction twice as often as it says where there are eight units. Of Spearman's from the z of its interval: t
-    takes a perfect order of four for impossible by chance.
+    a correction twice as often as it says where there are eight units. Of Spearman's from the z of its interval, and
+    never below 2 / n!, the chance of the one or the other perfect order of n units: t and z alone take a perfect order
+    of four for impossible by chance.
     """
     if estimate.ci_low is None:
         return None
     if not ranked:
         size, df = abs(estimate.value), estimate.n - 2
         return float(2 * special.stdtr(df, -size * math.sqrt(df / max(1e-300, 1 - size**2))))
-    z = _fisher(estimate.value) / _fisher_error(estimate.value, estimate.n, ranked=True)
+    z = _fisher(estimate.value, estimate.n, ranked=True) / _fisher_error(estimate.value, estimate.n, ranked=True)
     return float(2 * stats.norm.sf(abs(z)))
 
 
-def _fisher(value: float) -> float:
-    return math.atanh(min(1 - 1e-15, max(-1 + 1e-15, value)))
+def _fisher(value: float, n: int, *, ranked: bool) -> float:
+    z = math.atanh(min(1 - 1e-15, max(-1 + 1e-15, value)))
+    if not ranked:
+        return z
+    most = float(stats.norm.isf(math.exp(-math.lgamma(n + 1)))) * _fisher_error(value, n, ranked=True)
+    return min(most, max(-most, z))
 
 
 def _fisher_error(value: float, n: int, *, ranked: bool) -> float:
