@@ -154,6 +154,8 @@ def test_what_nobody_says_is_asked_for(folder):
 def test_folders_without_weights_are_refused(tmp_path, study):
     with pytest.raises(DataError, match="holds no checkpoints"):
         trained_folders(tmp_path)
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere"):
+        trained_folders(tmp_path / "nowhere")
     (tmp_path / "checkpoint-1").mkdir()
     (tmp_path / "checkpoint-1" / "pytorch_model.bin").write_bytes(b"x")
     broken = study.with_name("broken.yaml")

@@ -64,6 +64,10 @@ def test_import_survives_the_disk(released, tmp_path):
         ("a,b\n1,2\n", "has no column 'model_name'"),
         (f"{HEADER}\n{ROWS[1]}\n{ROWS[1]}\n", "two rows are of"),
         (HEADER.replace("mmlu-0shot", "note") + "\n0,L,pretrain,good,10,,0,0,,2\n", "'note'"),
+        (f"{HEADER}\n", "has columns and no rows"),
+        (f"{HEADER}\n{ROWS[1].replace('30.0', 'inf')}\n", "'mmlu-0shot' of Llama-A after math is inf"),
+        (f"{HEADER}\n{ROWS[1].replace('False,10,', 'False,,')}\n", "Llama-A after math has None as epoch"),
+        (HEADER.replace(",", ";") + "\n1;2\n", "this one ';model_name;"),
     ],
 )
 def test_file_of_another_form_is_refused_in_a_sentence(tmp_path, text, said):
@@ -72,6 +76,15 @@ def test_file_of_another_form_is_refused_in_a_sentence(tmp_path, text, said):
     with pytest.raises(DataError, match=said) as error:
         massive_sft(path, {})
     assert "\n" not in str(error.value)
+
+
+def test_nan_is_a_missing_score(tmp_path):
+    path = tmp_path / "nan.csv"
+    path.write_text("\n".join([HEADER, ROWS[0], ROWS[1].replace("40.0", "NaN")]) + "\n")
+    study = massive_sft(path, {})
+    missing = row(study.tables["scores"], dataset="math", benchmark="gsm8k-4shot")
+    assert (missing["status"], missing["reason"]) == ("failed", "the file has no value here")
+    assert "1 scores are missing in the file" in study.notes
 
 
 def test_digest_is_checked(released):

@@ -27,6 +27,10 @@ def study_of(frame, **columns):
     return tidy_scores(frame, ScoreColumns(**{"named": {}, **columns}), name="made", origin={})
 
 
+def first_changed(column, value):
+    return LONG.with_columns(pl.Series(column, [value, *LONG[column].to_list()[1:]], strict=False))
+
+
 def gains(study):
     frame = study.tables["scores"].filter(pl.col("gain").is_not_null())
     return {(row["base"], row["dataset"], row["benchmark"]): row["gain"] for row in frame.to_dicts()}
@@ -53,6 +57,12 @@ def test_wide_table_in_percent_is_the_same_as_long_in_shares():
     assert missing.select("dataset", "benchmark").rows() == [("math", "mmlu")]
 
 
+@pytest.mark.parametrize("missing", [float("nan"), None])
+def test_a_value_that_is_no_number_is_missing_and_says_so(missing):
+    row = study_of(first_changed("value", missing)).tables["scores"].row(0, named=True)
+    assert (row["status"], row["value"], row["reason"]) == ("failed", None, "the file has no value here")
+
+
 def test_lower_is_better_where_the_metric_says_so():
     bits = LONG.with_columns(metric=pl.lit("bits_per_byte"))
     assert gains(study_of(bits))["A", "math", "gsm8k"] == pytest.approx(-0.3)
@@ -75,6 +85,14 @@ def test_epochs_of_a_run_are_its_checkpoints():
         (pl.concat([LONG, LONG]), {}, "two rows are the score of A"),
         (LONG.with_columns(value=pl.lit("good")), {}, "scores are numbers"),
         (LONG.head(0).cast(pl.String), {}, "the file has columns and no rows"),
+        (first_changed("value", "41%"), {}, "the row of base A, dataset none, benchmark gsm8k has '41%'"),
+        (first_changed("value", float("inf")), {}, "value is finite, .* has inf"),
+        (first_changed("base", None), {}, "every score has a base: the row of base nothing, dataset none"),
+        (first_changed("n", -5), {}, "n is 1 or more, .* has -5"),
+        (LONG.with_columns(seed=pl.lit("first")), {}, "the column 'seed' holds numbers: .* has 'first'"),
+        (LONG.with_columns(se=pl.lit(-0.1)), {}, "se is 0 or more"),
+        (LONG.with_columns(family=pl.Series(["a", "a", "z", "b", "b"])), {}, "A is of a and z"),
+        (LONG, {"base_rows": ("pretrain",)}, "no dataset is called 'pretrain'; the file has chat, math, none"),
     ],
 )
 def test_wrong_table_is_refused_in_a_sentence(frame, columns, said):

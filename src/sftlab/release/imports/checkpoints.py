@@ -45,6 +45,8 @@ class Stated:
 
 def trained_folders(folder: Path) -> tuple[TrainedFolder, ...]:
     """A trainer's output folder, or every one that lies in a folder. Raises DataError where there is none."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; name a trainer's output folder, or a folder of such folders")
     candidates = [folder] if _is_output(folder) else sorted(path for path in folder.iterdir() if _is_output(path))
     if not candidates:
         raise DataError(

@@ -1,5 +1,6 @@
 """The released results of *Massive Supervised Fine-tuning Experiments* (arXiv 2506.14681), `evaluation_result.csv`."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,13 +62,17 @@ def massive_sft(path: Path, origin: Mapping[str, str]) -> ImportedStudy:
         raise DataError(f"{path} cannot be read as csv: {str(error).splitlines()[0]}") from error
     missing = [name for name in NAMES if name not in frame.columns]
     if missing:
-        raise DataError(f"{path} has no column {missing[0]!r}; the released table has {', '.join(NAMES)} and scores")
+        raise DataError(
+            f"{path} has no column {missing[0]!r}; the released table has {', '.join(NAMES)} and scores, this one "
+            f"{', '.join(repr(name[:40]) for name in frame.columns[:5])}{' ...' if len(frame.columns) > 5 else ''}"
+        )
+    if frame.is_empty():
+        raise DataError(f"{path} has columns and no rows; the released table has a row for each model")
     benchmarks = [name for name in frame.columns if name not in NAMES and name]
-    wrong = [
-        name for name in benchmarks if not frame[name].dtype.is_numeric() and frame[name].null_count() < len(frame)
-    ]
-    if wrong or not benchmarks:
-        raise DataError(f"{path}: scores are numbers, and the column {(wrong or ['of scores'])[0]!r} has none")
+    if not benchmarks:
+        raise DataError(f"{path} has no column of scores beside {', '.join(NAMES)}")
+    _refuse_no_numbers(frame, benchmarks, path)
+    _refuse_no_recipe(frame, path)
     rows = [_Row.of(row) for row in frame.to_dicts()]
     _refuse_duplicates(rows, path)
     singles = sorted({row.dataset for row in rows if row.run is not None} - _mixtures(rows))
@@ -144,6 +149,38 @@ def _family(base: str) -> str:
     return next((family for pattern, family in DERIVED_FROM.items() if pattern.search(base)), base)
 
 
+def _refuse_no_numbers(frame: pl.DataFrame, benchmarks: list[str], path: Path) -> None:
+    """Empty cells and NaN are scores that are missing; a text or an infinite number is none."""
+    for name in benchmarks:
+        numbers = frame[name].cast(pl.Float64, strict=False)
+        wrong = (frame[name].is_not_null() & numbers.is_null()) | numbers.is_infinite().fill_null(value=False)
+        if wrong.any():
+            row = frame.filter(wrong).row(0, named=True)
+            raise DataError(
+                f"{path}: scores are finite numbers, and {name!r} of {row['model_name']} after {row['data_name']} is "
+                f"{row[name]!r}; leave empty what is missing"
+            )
+
+
+def _refuse_no_recipe(frame: pl.DataFrame, path: Path) -> None:
+    """Every row names model and data, and every row of a tuned model its epoch and number of examples."""
+    tuned = pl.col("data_name") != BASE_DATA
+    needed = {
+        "model_name": pl.col("model_name").is_null(),
+        "data_name": pl.col("data_name").is_null(),
+        "epoch": tuned & pl.col("epoch").cast(pl.Float64, strict=False).fill_nan(None).is_null(),
+        "data_size": tuned & pl.col("data_size").cast(pl.Float64, strict=False).fill_nan(None).is_null(),
+    }
+    for name, absent in needed.items():
+        rows = frame.filter(absent)
+        if rows.height:
+            row = rows.row(0, named=True)
+            raise DataError(
+                f"{path}: every row has {' and '.join(needed)}, {BASE_DATA!r} rows the first two; that of "
+                f"{row['model_name']} after {row['data_name']} has {row[name]!r} as {name}"
+            )
+
+
 def _refuse_duplicates(rows: list[_Row], path: Path) -> None:
     seen: set[str] = set()
     for row in rows:
@@ -211,7 +248,7 @@ def _scores(row: _Row, benchmarks: list[str]) -> list[dict[str, object]]:
             "main": True,
             "identity": f"{row.checkpoint}/{name}",
         }
-        if not isinstance(value, int | float):
+        if not isinstance(value, int | float) or math.isnan(value):
             found.append({**score, "status": "failed", "reason": "the file has no value here"})
             continue
         share = float(value) / scale

@@ -104,10 +104,13 @@ def _filled(frame: pl.DataFrame, columns: ScoreColumns) -> pl.DataFrame:
     """All columns there, bases told by their dataset, values as shares."""
     if frame.is_empty():
         raise DataError("there is no score: the file has columns and no rows")
-    if not frame["value"].dtype.is_numeric():
-        raise DataError(f"scores are numbers, and the column of values holds {frame['value'].dtype}")
+    _refuse_unreadable(frame)
     typed = conformed(frame.with_columns(epoch=_or_null(frame, "epoch")), SCORES)
+    _refuse_impossible(typed)
     is_base = pl.col("dataset").fill_null("").str.to_lowercase().is_in(columns.base_rows)
+    if columns.base_rows != BASE_ROWS and not typed.select(is_base.any()).item():
+        found = ", ".join(sorted(typed["dataset"].drop_nulls().unique())[:20])
+        raise DataError(f"no row of a base itself: no dataset is called {columns.base_rows[0]!r}; the file has {found}")
     metric = pl.col("metric").fill_null("accuracy" if columns.percent else "score")
     scale = 100.0 if columns.percent else 1.0
     shown = typed.with_columns(
@@ -134,6 +137,48 @@ def _filled(frame: pl.DataFrame, columns: ScoreColumns) -> pl.DataFrame:
     return _with_intervals(
         named.with_columns(identity=identity, higher_is_better=pl.col("metric").replace_strict(better))
     )
+
+
+def _refuse_unreadable(frame: pl.DataFrame) -> None:
+    """A score without the name of its base or benchmark, and a text where a number belongs."""
+    for name in ("base", "benchmark"):
+        if frame[name].null_count():
+            raise DataError(f"every score has a {name}: {_row(frame, frame[name].is_null())} has none")
+    for name in frame.columns:
+        kind = SCORES[name]
+        if not kind.is_numeric():
+            continue
+        unread = frame[name].is_not_null() & frame[name].cast(kind, strict=False).is_null()
+        if unread.any():
+            what = "scores are numbers" if name == "value" else f"the column {name!r} holds numbers"
+            raise DataError(
+                f"{what}: {_row(frame, unread)} has {frame.filter(unread)[name][0]!r}; leave empty what is not known"
+            )
+
+
+def _refuse_impossible(scores: pl.DataFrame) -> None:
+    """Numbers that no score, standard error or count of items can be, and a base of two families."""
+    impossible = {
+        "value": (pl.col("value").is_infinite(), "finite"),
+        "n": (pl.col("n") < 1, "1 or more"),
+        "se": ((pl.col("se") < 0) | pl.col("se").is_infinite(), "0 or more, and finite"),
+    }
+    for name, (condition, legal) in impossible.items():
+        wrong = scores.select(condition.fill_null(value=False)).to_series()
+        if wrong.any():
+            got = scores.filter(wrong)[name][0]
+            raise DataError(f"{name} is {legal}, or empty where it is not known: {_row(scores, wrong)} has {got}")
+    families = scores.drop_nulls("family").group_by("base").agg(pl.col("family").unique().sort())
+    several = families.filter(pl.col("family").list.len() > 1).sort("base")
+    if several.height:
+        base, names = several.row(0)
+        raise DataError(f"a base is of one family, and {base} is of {' and '.join(names)}")
+
+
+def _row(frame: pl.DataFrame, wrong: pl.Series) -> str:
+    """The first of these rows, told by what it is of."""
+    first = frame.filter(wrong).row(0, named=True)
+    return "the row of " + ", ".join(f"{name} {first[name] or 'nothing'}" for name in ("base", "dataset", "benchmark"))
 
 
 def _or_null(frame: pl.DataFrame, name: str) -> pl.Expr:
