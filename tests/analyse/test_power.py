@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from scipy import optimize, stats
 
+from sftlab.analyse.frames import framed
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.intervals import VariancePart, combined
 from sftlab.analyse.metrics import metric_named
@@ -20,7 +21,15 @@ from sftlab.analyse.planned_power import (
     smallest_difference,
     typical_spread,
 )
-from sftlab.analyse.power import PAIR, power_findings, seen, smallest_correlation, smallest_effect, smallest_effects
+from sftlab.analyse.power import (
+    PAIR,
+    power_findings,
+    power_frame,
+    seen,
+    smallest_correlation,
+    smallest_effect,
+    smallest_effects,
+)
 from sftlab.analyse.ranking import LIKE_THESE, THESE, comparisons_frame
 from sftlab.analyse.training import training_frames
 
@@ -205,3 +214,27 @@ def test_benchmarks_with_the_same_smallest_effect_are_told_together():
     rows.insert(1, {"smallest_effect": 0.5, "unit": "accuracy", "benchmark": "c"})
     said = "more than 100 points (no difference that there can be) on a and b and 50 points of accuracy on c"
     assert smallest_effects(rows) == said
+
+
+def test_questions_without_a_smallest_effect_are_counted_all_the_same():
+    metric = {"benchmark": "k", "scorer": "generative", "metric": "exact_match", "main": True, "unit": "points"}
+    pair = {**metric, "population": LIKE_THESE, "n": 3, "dataset": "a"}
+    comparisons = framed(
+        "comparisons",
+        [
+            {**pair, "other": "b", "p": 0.2, "smallest_effect": 0.5},
+            {**pair, "other": "c", "p": 0.4, "smallest_effect": 0.7},
+            {**pair, "other": "d", "p": 1.0, "smallest_effect": None},
+            {**pair, "benchmark": "other", "other": "b", "p": 1.0, "smallest_effect": None},
+        ],
+    )
+    choice = {**metric, "factor": "method", "level": "lora", "n": 3}
+    training = framed(
+        "training",
+        [
+            {**choice, "other": "full", "p": 0.3, "smallest_effect": 0.6},
+            {**choice, "benchmark": "other", "other": "full", "p": 1.0, "smallest_effect": None},
+        ],
+    )
+    found = power_frame(comparisons, training, framed("properties", []), framed("layer_correlations", []))
+    assert found.select("benchmark", "smallest_effect", "questions").rows() == [("k", 0.6, 6), ("k", 0.6, 2)]

@@ -121,10 +121,12 @@ METRIC = ("benchmark", "scorer", "metric", "main", "unit")
 
 
 def _of_pairs(comparisons: pl.DataFrame) -> Iterator[Row]:
-    known = comparisons.drop_nulls("smallest_effect")
+    known = comparisons.drop_nulls("p")
     benchmarks = known.group_by("population", "main").agg(pl.struct("benchmark", "scorer", "metric").n_unique())
     asked = {(row[0], row[1]): row[2] for row in benchmarks.iter_rows()}
     for part, rows in known.partition_by(*METRIC, "population", as_dict=True, maintain_order=True).items():
+        if rows["smallest_effect"].null_count() == rows.height:
+            continue
         yield {
             **dict(zip((*METRIC, "population"), part, strict=True)),
             "question": PAIR,
@@ -135,9 +137,9 @@ def _of_pairs(comparisons: pl.DataFrame) -> Iterator[Row]:
 
 
 def _of_training(training: pl.DataFrame) -> Iterator[Row]:
-    known = training.drop_nulls("smallest_effect")
-    asked = {main: known.filter(main=main).height for main in (True, False)}
-    for row in known.iter_rows(named=True):
+    tested = training.drop_nulls("p")
+    asked = {main: tested.filter(main=main).height for main in (True, False)}
+    for row in tested.drop_nulls("smallest_effect").iter_rows(named=True):
         yield {
             **{name: row[name] for name in METRIC},
             "question": f"{spoken(row['factor'])}: {row['level']} minus {row['other']}",
