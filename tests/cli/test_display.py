@@ -4,7 +4,7 @@ import io
 from collections import Counter
 
 from sftlab.cli.display import announced, display, doing
-from sftlab.execute.event import Moved, Started
+from sftlab.execute.event import Moved, Preparing, Started
 from sftlab.execute.progress import Progress
 
 
@@ -29,3 +29,15 @@ def test_task_is_begun_until_it_moves() -> None:
     assert [text for _, text, _ in doing(now)] == ["train run a: begun"]
     now.take(Moved(1, 0.25, 100))
     assert [text for _, text, _ in doing(now)] == ["train run a 25%"]
+
+
+def test_task_that_waits_for_its_engine_says_so() -> None:
+    progress = Progress("s", Counter({"score": 1}), workers=1)
+    progress.take(Started(0, "run a", "score", "facts of a"))
+    progress.take(Preparing(0, "vllm is being started"))
+    assert doing(progress) == [(0, "score facts of a: vllm is being started", 0.0)]
+    progress.take(Preparing(0, ""))
+    assert doing(progress) == [(0, "score facts of a: begun", 0.0)]
+    progress.take(Preparing(0, "vllm is being started"))
+    progress.take(Started(0, "run a", "score", "strings of a"))
+    assert doing(progress) == [(0, "score strings of a: begun", 0.0)]

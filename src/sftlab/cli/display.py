@@ -49,10 +49,11 @@ def summary(progress: Progress) -> str:
 def doing(progress: Progress) -> list[tuple[int, str, float]]:
     """Each worker that is at something: its number, what it does, and the share of it that is done.
 
-    A task stands at nothing while its worker loads the model, tokenises, and is at its first batch.
+    A task stands at nothing while its worker loads the model, tokenises, and is at its first batch, or gets ready what
+    it tells of.
     """
     return [
-        (index, f"{text} {share:.0%}" if share else f"{text}: begun", share)
+        (index, f"{text} {share:.0%}" if share else f"{text}: {progress.preparing.get(index) or 'begun'}", share)
         for index, (text, share) in sorted(progress.current.items())
     ]
 

@@ -12,6 +12,7 @@ from sftlab.evaluate.engines.in_process_vllm import InProcessVllm
 from sftlab.evaluate.engines.served import ServedEngine, ServedModel, about_engine
 from sftlab.evaluate.engines.server import RunningServer, Start
 from sftlab.evaluate.engines.serving_folder import write_serving_folder
+from sftlab.execute.event import Preparing
 from sftlab.execute.workplace import SCORE_BATCH_TOKENS, Workplace
 from sftlab.lm.base import load_tokenizer
 from sftlab.plan.engines import engine_identity
@@ -44,7 +45,11 @@ def engine_at(place: Workplace, job: Job, epoch: int, precision: Precision) -> E
     if place.serving is None or place.serving.checkpoint != checkpoint:
         place.stop_serving()
         place.forget_all_models()
+        name = choice.program if isinstance(choice, Server) else choice
+        is_running = isinstance(choice, Server) and choice.serve is None
+        place.tell(Preparing(place.setup.worker, "" if is_running else f"{name} is being started"))
         place.serving = _started(place, job, epoch, choice=choice, precision=precision)
+        place.tell(Preparing(place.setup.worker, ""))
     return place.serving.engine
 
 

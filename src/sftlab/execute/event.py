@@ -25,6 +25,14 @@ class Moved:
 
 
 @dataclass(frozen=True)
+class Preparing:
+    """A worker gets ready what its task needs, which may take a while; empty once it is."""
+
+    worker: int
+    what: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """A record is in the store."""
 
@@ -53,4 +61,4 @@ class Idle:
     worker: int
 
 
-Event = Started | Moved | Finished | Failed | Idle
+Event = Started | Moved | Preparing | Finished | Failed | Idle

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from sftlab.execute.event import Event, Failed, Finished, Idle, Moved, Started
+from sftlab.execute.event import Event, Failed, Finished, Idle, Moved, Preparing, Started
 from sftlab.plan.tasks import Job
 from sftlab.store import Kind
 
@@ -30,6 +30,7 @@ class Progress:
     done: Counter[Kind] = field(default_factory=Counter)
     failures: list[Failed] = field(default_factory=list)
     current: dict[int, tuple[str, float]] = field(default_factory=dict)
+    preparing: dict[int, str] = field(default_factory=dict)
     _seconds: dict[Kind, list[float]] = field(default_factory=lambda: defaultdict(list))
     _tokens: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -42,6 +43,9 @@ class Progress:
         match event:
             case Started(worker, _, kind, subject):
                 self.current[worker] = (f"{kind} {subject}", 0.0)
+                self.preparing.pop(worker, None)
+            case Preparing(worker, what):
+                self.preparing[worker] = what
             case Moved(worker, share, tokens):
                 if tokens:
                     self._tokens.append((time.monotonic(), tokens))
@@ -54,6 +58,7 @@ class Progress:
                 self.failures.append(event)
             case Idle(worker):
                 self.current.pop(worker, None)
+                self.preparing.pop(worker, None)
 
     @property
     def num_done(self) -> int:
