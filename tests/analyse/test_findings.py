@@ -28,7 +28,7 @@ def test_choice_on_few_benchmarks_is_told_of_each_and_its_smallest_effect_explai
     assert len(each) == 3
     assert "full minus lora: +2 points of accuracy of gain [-1, +5] (n = 4 base families" in each[0]
     assert each[0].endswith("cannot tell; found from 5 points of accuracy.")
-    assert shared.startswith("On each of these 3 benchmarks: found from means: the smallest difference")
+    assert shared.startswith("On each of these 3 benchmarks: found from tells the smallest difference")
     assert not any(finding.in_overview for finding in found)
 
 

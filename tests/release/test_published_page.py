@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from sftlab.analyse.results import imported_results
@@ -101,3 +102,68 @@ def test_counts_of_the_audit_and_of_what_holds(results, page):
         everywhere,
         results.analysis.consistency.height,
     ]
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "epoch", "scale", "pattern"),
+    [
+        ("nq-0shot", 2, 100, r"0-shot with full, (\S+) points \[(\S+), (\S+)\] from the second"),
+        ("mtbench-total", 1, 1, r"with full: MT-Bench (\S+) of 10 \[(\S+), (\S+)\]"),
+        ("mmlu-5shot", 1, 100, r"MMLU 5-shot (\S+) points \[(\S+), (\S+)\], HumanEval"),
+        ("humaneval-0shot", 1, 100, r"HumanEval 0-shot (\S+) \[(\S+), (\S+)\]"),
+    ],
+)
+def test_what_later_epochs_brought(results, page, benchmark, epoch, scale, pattern):
+    courses = results.analysis.epoch_gains.filter(pl.col("dataset").is_null(), pl.col("epochs") == 10)
+    (row,) = courses.filter(benchmark=benchmark, method="full", epoch=epoch).to_dicts()
+    expected = [scale * row[name] for name in ("to_end", "to_end_low", "to_end_high")]
+    assert told(page, pattern) == pytest.approx(expected, abs=0.051 if scale == 100 else 0.0051)
+
+
+def test_courses_over_the_epochs_that_are_sure(results, page):
+    together = results.analysis.epoch_gains.filter(pl.col("dataset").is_null())
+    courses = together.partition_by("benchmark", "method", "epochs")
+    grew = [one for one in courses if "higher" in one["verdict"]]
+    fell = [one for one in courses if "lower" in one.filter("peak")["verdict"]]
+    assert told(page, r"of (\d+) courses of the gain") == [len(courses)]
+    assert [one["benchmark"][0] for one in grew] == ["nq-0shot"]
+    assert told(page, r"to the tenth; (\d+) surely fell") == [len(fell)]
+    first = together.filter(method="full", epochs=10, epoch=1)
+    corrected = dict(first.select("benchmark", "p_adjusted").iter_rows())
+    assert told(page, r"\(p = (\S+) corrected\), MMLU") == pytest.approx([corrected["mtbench-total"]], abs=0.0051)
+    assert told(page, r"\(p = (\S+) corrected; one family") == pytest.approx([corrected["humaneval-0shot"]], abs=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("view", "factor", "pattern"),
+    [
+        (
+            "models",
+            "base",
+            r"settings, (\S+) % of the squared distances .* bases \(97.5 % of \w+ \w+ stay below (\S+) %\) and",
+        ),
+        ("models", "dataset", r"and (\d+) % between datasets \((\S+) %\); of what"),
+        ("changes", "base", r"training changed, (\S+) % between bases \((\S+) %\)"),
+        ("changes", "dataset", r"and (\d+) % between datasets \((\S+) %\); p ="),
+        ("models", "method", r"distances (\S+) % lie between the two methods \(97.5 % of \w+ \w+ stay below (\S+) %\)"),
+    ],
+)
+def test_map_of_models_from_scores(results, page, view, factor, pattern):
+    (row,) = results.analysis.map_groups.filter(view=view, factor=factor).to_dicts()
+    tolerance = 0.051 if factor == "method" else 0.51
+    assert told(page, pattern) == pytest.approx([100 * row["share"], 100 * row["null_high"]], abs=tolerance)
+    assert row["p_adjusted"] == pytest.approx(0.001)
+    assert row["source"] == "scores"
+
+
+@pytest.mark.parametrize(
+    ("method", "pattern"),
+    [
+        ("lora", r"LoRA models are (\d+) % \[(\d+), (\d+)\] as far"),
+        ("full", r"full ones (\d+) % \[(\d+), (\d+)\]"),
+    ],
+)
+def test_how_far_the_first_epoch_moved_models(results, page, method, pattern):
+    (row,) = results.analysis.map_movement.filter(method=method, epochs=10, epoch=1).to_dicts()
+    expected = [100 * row[name] for name in ("share", "share_low", "share_high")]
+    assert told(page, pattern) == pytest.approx(expected, abs=0.51)

@@ -16,7 +16,7 @@ FEWEST_DATASETS = 4
 SURELY = "what is sure of a cell speaks of these very bases, and is corrected for all cells and benchmarks"
 UNTESTED = "no gain of a single base has an interval, as neither items nor repeated seeds are known"
 PICKED = "the largest of several gains is likely too high, as it was picked for that"
-FOUND_FROM = "found from means: the smallest difference that such a design finds in 4 of 5 studies, after correction"
+FOUND_FROM = "found from tells the smallest difference that such a design finds in 4 of 5 studies, after correction"
 COUPLED = ("response_perplexity", "response_bits_per_byte", "mean_response_perplexity", "text_perplexity")
 
 
@@ -179,7 +179,9 @@ def _peak(method: str, rows: list[Row], units: tuple[str, str]) -> Finding:
         f"With {method}, weights moved most at depth {plain(peak['depth'])}: relative change "
         f"{plain(peak['relative_change'])} {bounds}"
     )
-    if near:
+    if len(near) == len(rows) - 1 > 0:
+        text += f"; it cannot be told from {'the other depth' if len(near) == 1 else f'any of the {len(near)} others'}"
+    elif near:
         depths = listed([plain(depth) for depth in near]) if len(near) < 5 else f"{plain(near[0])} to {plain(near[-1])}"
         text += f"; {len(near)} of the {len(rows) - 1} other depths cannot be told from it ({depths})"
     if all(row["near_peak"] is None for row in rows):
