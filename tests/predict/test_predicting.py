@@ -81,7 +81,7 @@ def test_next_to_try_is_what_would_improve_on_the_best_so_far(with_holes: Predic
 
 def test_skill_is_said_beside_the_mean_of_the_other_bases_and_a_coin(with_holes: Predictions) -> None:
     said = with_holes.sentences[0]
-    assert said.startswith("Two datasets are ordered rightly for a base of a new family in 1.00 [1.00, 1.00] of pairs")
+    assert said.startswith("For a base of a new family two datasets are ordered rightly in 1.00 [1.00, 1.00] of pairs")
     assert "the mean of the other bases 1.00 [1.00, 1.00]" in said
     assert said.endswith("a coin 0.50.")
     assert "3 base families, few" in said

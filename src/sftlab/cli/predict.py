@@ -1,5 +1,6 @@
 """`sftlab predict`: what data not tried yet would bring."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,8 @@ def predict(  # noqa: PLR0913, PLR0917 - the options of the verb
     as_json: AsJson = False,
 ) -> None:
     """Say what data not tried yet would bring, how sure that is, and how well such predictions have done."""
+    from rich.console import Console
+
     from sftlab.cli.printing import print_json, print_line
     from sftlab.cli.texts import SECONDS, audited_results
     from sftlab.predict.asking import Asked
@@ -34,7 +37,8 @@ def predict(  # noqa: PLR0913, PLR0917 - the options of the verb
 
     results, unread = audited_results(study, store, seconds=SECONDS)
     asked = Asked(bases=tuple(base or ()), datasets=tuple(dataset or ()), benchmarks=tuple(benchmark or ()))
-    found = predict_study(results, asked, method=method)
+    with Console(file=sys.stderr).status("leaving out families, gaps and datasets in turn to judge predictors"):
+        found = predict_study(results, asked, method=method)
     if as_json:
         print_json({**found.to_json(), "texts_not_checked": unread})
         return
@@ -49,15 +53,15 @@ def print_predictions(predictions: "pl.DataFrame") -> None:
     from sftlab.cli.printing import print_columns, print_line
 
     rows = []
-    for row in predictions.head(MOST_ROWS).iter_rows(named=True):
-        known = row["gain"] is not None
+    told = predictions.filter(predictions["gain"].is_not_null())
+    for row in told.head(MOST_ROWS).iter_rows(named=True):
         interval = "" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-        what = "seen" if row["tried"] else "expected" if known else "cannot tell"
+        what = "seen" if row["tried"] else "expected"
         improvement = "" if row["expected_improvement"] is None else f"{row['expected_improvement']:.3f}"
         mark = "  <- try next" if row["try_next"] else ""
-        gain = f"{row['gain']:+.3f}" if known else ""
-        rows.append((row["base"], row["benchmark"], row["dataset"], what, gain, interval, f"{improvement}{mark}"))
+        names = row["base"], row["benchmark"], row["dataset"]
+        rows.append((*names, what, f"{row['gain']:+.3f}", interval, f"{improvement}{mark}"))
     if rows:
         print_columns(("base", "benchmark", "dataset", "", "gain", "95 % interval", "expected improvement"), rows)
-    if len(predictions) > len(rows):
-        print_line(f"... and {len(predictions) - len(rows):,} more: --base and --benchmark narrow them, --json has all")
+    if len(told) > len(rows):
+        print_line(f"... and {len(told) - len(rows):,} more: --base and --benchmark narrow them, --json has all")

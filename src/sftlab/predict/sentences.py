@@ -14,9 +14,9 @@ from sftlab.predict.predictors import PREDICTORS
 Row = dict[str, Any]
 OURS = "mixed_model"
 WHERE: Mapping[Question, str] = {
-    "new_base": "for a base of a new family",
-    "gap": "for datasets that a base has not tried and others have",
-    "new_dataset": "of datasets that no base has tried",
+    "new_base": "For a base of a new family",
+    "gap": "For datasets that a base has not tried and others have",
+    "new_dataset": "For datasets that no base has tried",
 }
 LEFT_OUT: Mapping[Question, str] = {
     "new_base": "each family left out in turn",
@@ -32,6 +32,8 @@ UNJUDGED: Mapping[Question, str] = {
     ),
 }
 MOST_SUGGESTIONS = 12
+FEW = 8
+"""Units below which the interval says so."""
 
 
 def skill_sentences(
@@ -55,20 +57,22 @@ def _accuracy(question: Question, one: Judged, rows: Mapping[tuple[str, str], Ro
     if chosen is None:
         yield UNJUDGED[question]
         return
-    others = [name for name in PREDICTORS if name not in ("coin", "base_score")]
-    known = [(name, rows[name, "decision_accuracy"]) for name in others if (name, "decision_accuracy") in rows]
-    parts = ", ".join(f"{PREDICTORS[name].words} {_share(row)}" for name, row in known if row["value"] != 0.5)
+    told = [name for name in PREDICTORS if (row := rows.get((name, "decision_accuracy"))) and row["value"] != 0.5]
+    parts = "".join(f"{PREDICTORS[name].words} {_share(rows[name, 'decision_accuracy'])}, " for name in told)
+    few = ", few" if chosen["n"] < FEW else ""
     yield (
-        f"Two datasets are ordered rightly {WHERE[question]} in {_share(chosen)} of pairs ({LEFT_OUT[question]}; "
-        f"95 % interval over {chosen['n']} {_units(chosen)}{_few(chosen)}); {parts + ', ' if parts else ''}a coin 0.50."
+        f"{WHERE[question]} two datasets are ordered rightly in {_share(chosen)} of pairs by the predictor chosen "
+        f"without them ({LEFT_OUT[question]}; 95 % interval over {chosen['n']} {chosen['of']}{few}); "
+        f"{parts}a coin 0.50."
     )
+    apart = rows.get((CHOSEN, "decision_accuracy_told_apart"))
+    if apart is not None:
+        yield f"Of pairs that differ by more than noise (items and seeds) it is {_share(apart)}."
     yield _beats(rows, reference, one.choice)
     coverage = rows.get((CHOSEN, "coverage"))
     if coverage is not None:
-        yield (
-            f"Its 95 % intervals held {100 * coverage['value']:.0f} % of the gains that were left out "
-            f"{_ends(coverage, 100)}."
-        )
+        held = f"{100 * coverage['value']:.0f} % {_ends(coverage, scale=100, digits=0)}"
+        yield f"95 % intervals held {held} of the gains that were left out."
 
 
 def _beats(rows: Mapping[tuple[str, str], Row], reference: str, choice: str) -> str:
@@ -77,13 +81,12 @@ def _beats(rows: Mapping[tuple[str, str], Row], reference: str, choice: str) -> 
     shown = f"Predictions are those of {PREDICTORS[choice].words}"
     beyond = rows.get((OURS, "beyond_reference"))
     if beyond is None:
-        return f"The mixed model could not be judged against {what}. {shown}."
+        return f"The mixed model was not fitted: it takes five gains, and tables that are not too large. {shown}."
     by = f"{beyond['value']:+.3f} {_ends(beyond, digits=3, sign='+')} of pairs"
-    if beyond["ci_low"] is not None and beyond["ci_low"] > 0:
-        return f"The mixed model beats {what}: {by}. {shown}, the best here."
-    if beyond["value"] > 0:
-        return f"The mixed model does not surely beat {what}: {by}. {shown}, the best here."
-    return f"The mixed model does not beat {what}: {by}. {shown}."
+    if beyond["value"] <= 0:
+        return f"The mixed model does not beat {what}: {by}. {shown}."
+    surely = beyond["ci_low"] is not None and beyond["ci_low"] > 0
+    return f"The mixed model {'beats' if surely else 'does not surely beat'} {what}: {by}. {shown}."
 
 
 def answer_sentences(predictions: pl.DataFrame, asked: Asked) -> Iterator[str]:
@@ -128,16 +131,7 @@ def _share(row: Row) -> str:
     return f"{row['value']:.2f} {_ends(row)}"
 
 
-def _ends(row: Row, scale: float = 1.0, *, digits: int | None = None, sign: str = "") -> str:
+def _ends(row: Row, *, scale: float = 1.0, digits: int = 2, sign: str = "") -> str:
     if row["ci_low"] is None:
         return "[no interval]"
-    places = digits if digits is not None else 0 if scale == 100 else 2
-    return f"[{row['ci_low'] * scale:{sign}.{places}f}, {row['ci_high'] * scale:{sign}.{places}f}]"
-
-
-def _units(row: Row) -> str:
-    return str(row["of"])
-
-
-def _few(row: Row) -> str:
-    return ", few" if row["n"] < 8 else ""
+    return f"[{row['ci_low'] * scale:{sign}.{digits}f}, {row['ci_high'] * scale:{sign}.{digits}f}]"
