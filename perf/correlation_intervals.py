@@ -3,7 +3,8 @@
 Cells are centred by family. In use: Fisher's z with as many units as there are datasets. Beside it: as many units as
 cells are worth by how alike those of one dataset are (variance components), leaving one dataset out at a time, and
 leaving one dataset and one family out (jackknife on Fisher's z, Student's t). For each world: the share of studies
-whose interval holds the truth and, where nothing goes with anything, of those that find something at 0.05 and at 0.01.
+whose interval holds the truth, how wide it is and, where nothing goes with anything, the share of those that find
+something at 0.05 and at 0.01.
 """
 
 import argparse
@@ -171,18 +172,22 @@ def main() -> None:
             generator = np.random.default_rng([number, families, datasets])
             x_SFD, y_SFD, truth = draw(generator, (studies, families, datasets))
             x_SFD, y_SFD = centred(x_SFD), centred(y_SFD)
-            error_S = np.abs(np.arctanh(correlated(x_SFD, y_SFD)) - np.arctanh(truth))
+            z_S = np.arctanh(correlated(x_SFD, y_SFD))
+            error_S = np.abs(z_S - np.arctanh(truth))
             for name, (half_width, tested) in INTERVALS.items():
-                held = float(np.mean(error_S <= half_width(x_SFD, y_SFD, 0.025)))
+                half_S = half_width(x_SFD, y_SFD, 0.025)
+                held = float(np.mean(error_S <= half_S))
+                width = float(np.mean(np.tanh(z_S + half_S) - np.tanh(z_S - half_S)))
                 found = [float(np.mean(error_S > tested(x_SFD, y_SFD, level / 2))) for level in LEVELS]
                 row = {"world": world, "families": families, "datasets": datasets, "interval": name, "held": held}
+                row["width"] = width
                 values.append({**row, "found": found if truth[0] == 0 else None})
     head = ("world", "families x datasets", *INTERVALS)
     Result(
         "correlation-intervals",
         {"studies": studies, "confidence": 0.95},
         {"rows": values},
-        "95 % intervals that hold the truth, %; in brackets, of nothing, found at 0.05 and at 0.01:\n\n"
+        "95 % intervals that hold the truth, %, and their width; in brackets, of nothing, found at 0.05 and 0.01:\n\n"
         + markdown_table(head, list(_wide(values))),
     ).finish(at_start, save=given.save)
 
@@ -192,9 +197,9 @@ def _wide(values: list[dict[str, object]]) -> list[list[object]]:
     rows: dict[tuple[object, str], list[object]] = {}
     for value in values:
         key = (value["world"], f"{value['families']} x {value['datasets']}")
-        held, found = value["held"], value["found"]
+        held, width, found = value["held"], value["width"], value["found"]
         assert isinstance(held, float)
-        text = f"{100 * held:.1f}"
+        text = f"{100 * held:.1f}, {width:.2f}"
         if isinstance(found, list):
             text += f" ({', '.join(f'{100 * share:.1f}' for share in found)})"
         rows.setdefault(key, [*key]).append(text)

@@ -58,6 +58,11 @@ def test_what_comes_until_the_end_is_paired_by_cell():
     assert frame["to_end"][3] is None
 
 
+def test_of_equal_means_the_first_is_the_peak():
+    frame = together(scored((0.1, 0.3, 0.1 + 0.2), noise=0.0, bases=("a", "b"), datasets=("x",)))
+    assert frame["peak"].to_list() == [False, True, False]
+
+
 def test_one_dataset_has_the_interval_over_families():
     scores = scored(RISING, spread=0.05)
     row = epoch_gains_frame(scores).filter(dataset="y", epoch=4).row(0, named=True)

@@ -30,7 +30,7 @@ def epoch_gains_frame(scores: pl.DataFrame, sources: Sources = NO_MIXTURES) -> p
     families and datasets (`two_way_mean`), mixtures of datasets that were tried alone left out; that of one dataset has
     Student's t over families. Intervals take the items as they are. `to_end` is the gain at the last epoch minus that
     after this one, paired by cell; its p-values are adjusted (Benjamini & Hochberg) over epochs, methods and
-    benchmarks, apart for the mean and for single datasets. `peak` marks the epoch with the largest mean.
+    benchmarks, apart for the mean and for single datasets. `peak` marks the (first) epoch with the largest mean.
     """
     known = scores.filter(
         pl.col("run").is_not_null()
@@ -75,7 +75,7 @@ def _of_group(rows: pl.DataFrame, sources: Sources) -> Iterator[Row]:
 
 def _by_epoch(cells: pl.DataFrame, names: Sequence[str], dataset: str | None) -> Iterator[Row]:
     gain_CE = cells.select(names).to_numpy()
-    peak = int(gain_CE.mean(axis=0).argmax())
+    peak = int(np.round(gain_CE.mean(axis=0), DECIMALS).argmax())
     for place, name in enumerate(names):
         gain = _over_cells(cells, gain_CE[:, place], dataset)
         left = _over_cells(cells, np.round(gain_CE[:, -1] - gain_CE[:, place], DECIMALS), dataset)
