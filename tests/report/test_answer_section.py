@@ -5,6 +5,9 @@ from datetime import datetime
 
 import pytest
 
+from sftlab.analyse.answers import STATE
+from sftlab.analyse.data_findings import INTERVALS
+from sftlab.analyse.effects import Finding
 from sftlab.analyse.frames import framed
 from sftlab.analyse.power import LAYER, PAIR, PROPERTY
 from sftlab.report.context import ReportContext
@@ -57,6 +60,27 @@ def blocks_of(section, **rows):
     return {block.key: block for block in made.blocks if block.kind != "prose"}
 
 
+def test_headline_is_the_answer_and_what_is_not_done_and_how_to_take_it_come_after():
+    said = [("Of 9 scores, 1 is not done.", STATE), ("Which data: x.", None), ("Intervals speak of x.", INTERVALS)]
+    findings = tuple(Finding("data", text, subject=subject) for text, subject in said)
+    analysis = replace(empty_analysis(findings=findings), ranking=framed("ranking", [ranked("x", 0.1, 1)]))
+    made = answer(Material(analysis, {}, ReportContext("study", datetime(2025, 3, 1)), Palette((), ("x",), ())))
+    prose = [(block.sentences, block.headline) for block in made.blocks if block.kind == "prose"]
+    assert prose == [
+        (("Which data: x.",), True),
+        (("Of 9 scores, 1 is not done.",), False),
+        (("Intervals speak of x.",), False),
+    ]
+
+
+def test_bases_tried_of_which_no_interval_is_known_are_not_listed_beside_bases_like_these():
+    of_these = {**ranked("x", 0.1, 1), "population": "these bases", "ci_low": None, "ci_high": None, "n": 0}
+    found = blocks_of(answer, ranking=[ranked("x", 0.1, 1), of_these])
+    assert column(found["means"], "counted") == ["3 base families"]
+    alone = blocks_of(answer, ranking=[of_these])
+    assert column(alone["means"], "counted") == ["0 items"]
+
+
 def column(table, name):
     place = next(place for place, one in enumerate(table.columns) if one.name == name)
     return [row[place] for row in table.rows]
@@ -71,7 +95,7 @@ def test_dataset_without_a_rank_stands_behind_the_ranked_and_the_figure_says_why
     assert [mark["x"][0] for mark in marks] == pytest.approx([10.0, -20.0, 30.0])
     assert "not ranked: tried with other recipes" in marks[-1]["hovertext"][0]
     assert "n = 3 base families" in marks[0]["hovertext"][0]
-    assert any("Behind the others" in sentence and "mixed" in sentence for sentence in variant.found)
+    assert "Behind the ranked stand datasets that were tried with other recipes than those ranked." in variant.caveats
 
 
 def test_table_of_means_has_every_rank_in_shown_units(blocks):
@@ -86,7 +110,7 @@ def test_table_of_means_has_every_rank_in_shown_units(blocks):
 def test_datasets_without_any_common_recipe_are_all_told_to_be_unranked():
     found = blocks_of(answer, ranking=[ranked("x", 0.1, None), ranked("y", 0.2, None)])
     (variant,) = found["ranking"].variants
-    assert "None is ranked: no recipe is common to all datasets." in variant.found
+    assert "None is ranked: no recipe is common to all datasets." in variant.caveats
 
 
 def test_pairs_begin_with_how_sure_they_are_and_the_sure_come_first(blocks):

@@ -34,6 +34,8 @@ from sftlab.analyse.wording import counted
 from sftlab.store import Store
 from sftlab.study.cells import Cells
 
+STATE = "state"
+"""Subject of sentences on what is not done."""
 NEEDED = ("runs", "scores", "data", "layers", "validation", "dimensions", "logliks")
 
 
@@ -141,7 +143,7 @@ def _state(tables: Mapping[str, pl.DataFrame]) -> Iterator[Finding]:
             text = (
                 f"Of {counted(statuses.len(), noun)}, {missing.len()} {'is' if missing.len() == 1 else 'are'} not done"
             )
-            yield Finding("data", f"{text} ({parts}){_why(tables[f'{noun}s'])}.")
+            yield Finding("data", f"{text} ({parts}){_why(tables[f'{noun}s'])}.", subject=STATE)
 
 
 def _why(table: pl.DataFrame) -> str:

@@ -17,7 +17,6 @@ from sftlab.report.sections.outcomes import (
     sure_first,
 )
 from sftlab.report.sections.power import power_table
-from sftlab.report.text import listed
 
 RANKING = (
     Column("benchmark", "Benchmark", facet=True),
@@ -58,10 +57,12 @@ def answer(material: Material) -> Section:
     general = general_prose(
         analysis, "data", variants, "There is no gain to speak of yet: no tuned model has been scored."
     )
-    behind = {one.text for one in analysis.findings if one.section == "data" and one.subject in {INTERVALS, POWERS}}
-    answers = tuple(sentence for sentence in general.sentences if sentence not in behind)
-    method = tuple(sentence for sentence in general.sentences if sentence in behind)
+    subjects = {one.text: one.subject for one in analysis.findings if one.section == "data"}
+    answers = tuple(text for text in general.sentences if subjects.get(text) is None)
+    method = tuple(text for text in general.sentences if subjects.get(text) in {INTERVALS, POWERS})
+    state = tuple(text for text in general.sentences if text not in {*answers, *method})
     blocks: list[Block] = [Prose(answers, headline=True)] if answers else []
+    blocks += [Prose(state)] if state else []
     if variants:
         note = (
             "Mean gain of each dataset over bases, methods and seeds, best on top; bars and "
@@ -69,7 +70,7 @@ def answer(material: Material) -> Section:
         )
         blocks.append(Panel("ranking", "Mean gain by dataset", "Benchmark", variants, shown="grid", note=note))
         blocks.append(_ranking_table(material))
-    pairs = analysis.comparisons.filter("main")
+    pairs = _with_intervals(analysis.comparisons.filter("main"))
     if pairs.height:
         shown = in_shown_units(_counted(material, pairs), "difference", "ci_low", "ci_high")
         title = "Datasets against each other, on the same bases and recipes"
@@ -86,9 +87,8 @@ def _ranking(material: Material, outcome: Outcome) -> Variant:
     ranked = _ranked(with_reasons(shown))
     figure = gain_forest(ranked.rename({"gain": "value"}), outcome.shown_unit, material.palette)
     sentences = found_on(material.analysis, "data", outcome.benchmark)
-    found = (*sentences, *_behind(ranked))
-    caveats = (*caveats_on(material.analysis, "data", outcome.benchmark), _legend(ranked))
-    return Variant(outcome.benchmark, figure, found, outcome.detail, outcome.facets, caveats)
+    caveats = (*caveats_on(material.analysis, "data", outcome.benchmark), *_behind(ranked), _legend(ranked))
+    return Variant(outcome.benchmark, figure, sentences, outcome.detail, outcome.facets, caveats)
 
 
 def _counted(material: Material, rows: pl.DataFrame) -> pl.DataFrame:
@@ -106,22 +106,28 @@ def with_reasons(ranking: pl.DataFrame) -> pl.DataFrame:
 
 
 def _behind(ranked: pl.DataFrame) -> tuple[str, ...]:
-    """Which datasets stand behind the others without a rank, and why."""
-    unranked = ranked.drop_nulls("unranked")
-    if unranked.is_empty():
+    """Why datasets stand behind the others without a rank."""
+    reasons = ranked["unranked"]
+    if reasons.null_count() == ranked.height:
         return ()
-    names = listed(unranked["dataset"].unique(maintain_order=True), at_most=6)
-    if unranked.height == ranked.height:
+    if reasons.null_count() == 0:
         return (f"None is ranked: {NO_COMMON_RECIPE}.",)
-    return (f"Behind the others, as they were {OTHER_RECIPES}: {names}.",)
+    return (f"Behind the ranked stand datasets that were {OTHER_RECIPES}.",)
 
 
 def _ranking_table(material: Material) -> DataTable:
-    main = with_reasons(material.analysis.ranking.filter("main"))
+    main = with_reasons(_with_intervals(material.analysis.ranking.filter("main")))
     shown = in_shown_units(_counted(material, main), "gain", "ci_low", "ci_high")
     columns = tuple(one for one in RANKING if one.name != "unranked" or main["unranked"].null_count() < main.height)
     note = "Means over bases and recipes, best first."
     return DataTable("means", "All mean gains", columns, table_rows(shown, columns), "ranking.csv", note=note)
+
+
+def _with_intervals(rows: pl.DataFrame) -> pl.DataFrame:
+    """Without the bases tried where nothing is known to take an interval of them from, as in tables without items."""
+    general = pl.col("population") == GENERAL
+    known = rows.filter(~general)["ci_low"].count() > 0 or rows.filter(general).is_empty()
+    return rows if known else rows.filter(general)
 
 
 def _ranked(rows: pl.DataFrame) -> pl.DataFrame:
