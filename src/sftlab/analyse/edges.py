@@ -35,6 +35,7 @@ def edge_findings(runs: pl.DataFrame) -> Iterator[Finding]:
                 "data",
                 f"The best {noun} of {method} on {dataset}{of} lies at the edge {_number(value)} of its list: "
                 "widen it.",
+                subject="edge",
             )
 
 
