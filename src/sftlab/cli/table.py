@@ -22,7 +22,8 @@ def table(
     name: Annotated[
         str,
         typer.Argument(
-            help=f"runs, checkpoints, scores, items, losses, validation, data, layers, {', '.join(OF_TEXTS)}"
+            help="runs, checkpoints, scores, items, questions, losses, validation, data, layers, dimensions, logliks, "
+            f"spectra, {', '.join(OF_TEXTS)}"
         ),
     ],
     store: StoreFolder = None,
