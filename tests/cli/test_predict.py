@@ -26,7 +26,7 @@ def test_predictions_are_printed_with_skill_first(study: str) -> None:
     told = CliRunner().invoke(app, ["predict", study, "--benchmark", "mmlu"])
     assert told.exit_code == 0, told.stderr
     lines = told.stdout.splitlines()
-    assert lines[0].startswith("For a base of a new family two datasets are ordered rightly in")
+    assert lines[0].startswith("For a new base family two datasets are ordered rightly in")
     assert any(line.startswith("Try next for 基底-1 on mmlu: math") for line in lines)
     rows = [line.split() for line in lines if line.startswith("基底-1")]
     assert [(row[2], row[3]) for row in rows] == [

@@ -81,7 +81,7 @@ def test_next_to_try_is_what_would_improve_on_the_best_so_far(with_holes: Predic
 
 def test_skill_is_said_beside_the_mean_of_the_other_bases_and_a_coin(with_holes: Predictions) -> None:
     said = with_holes.sentences[0]
-    assert said.startswith("For a base of a new family two datasets are ordered rightly in 1.00 [1.00, 1.00] of pairs")
+    assert said.startswith("For a new base family two datasets are ordered rightly in 1.00 [1.00, 1.00] of pairs")
     assert "the mean of the other bases 1.00 [1.00, 1.00]" in said
     assert said.endswith("a coin 0.50.")
     assert "3 base families, few" in said
@@ -92,7 +92,7 @@ def test_skill_is_said_beside_the_mean_of_the_other_bases_and_a_coin(with_holes:
 
 
 def test_null_world_says_that_nothing_beats_the_reference() -> None:
-    found = predict(drawn(World(dataset_sd=0.0, bases=5, datasets=6, seed=1)))
+    found = predict(drawn(World(dataset_sd=0.0, bases=5, datasets=5, benchmarks=1, seed=1)))
     beyond = found.prediction_skill.filter(
         pl.col("question") == "new_base", pl.col("predictor") == "mixed_model", statistic="beyond_reference"
     ).row(0, named=True)
@@ -114,7 +114,7 @@ def test_new_base_beside_a_single_one_is_a_sentence_and_no_number() -> None:
     found = predicted(2, holes=tuple((1, name) for name in HELPS))
     assert found.predictions["gain"].null_count() == found.predictions.height > 0
     assert any("gains of one base family alone are known" in text for text in found.sentences)
-    assert any("takes gains of two base families" in text for text in found.sentences)
+    assert any("that takes gains of two" in text for text in found.sentences)
 
 
 def test_one_dataset_is_a_sentence_and_no_number() -> None:
@@ -135,7 +135,7 @@ def test_dataset_of_which_only_the_name_is_known_is_not_told() -> None:
 
 
 def test_new_dataset_is_told_from_its_properties() -> None:
-    table = drawn(World(slope=0.2, dataset_sd=0.02, interaction_sd=0.02, benchmarks=2, seed=4))
+    table = drawn(World(3, 7, 1, slope=0.2, dataset_sd=0.02, interaction_sd=0.02, seed=4))
     hidden = np.zeros(table.gain.shape[:2], dtype=bool)
     hidden[:, 3] = True
     found = predict(table.without(hidden), Asked(datasets=("data3",)))
@@ -164,7 +164,7 @@ def test_tried_cells_of_a_base_that_is_asked_for_are_shown() -> None:
     ("asked", "said"),
     [
         (Asked(bases=("llama",)), "there is no base 'llama'"),
-        (Asked(datasets=("orca",)), "add them to the study's datasets and `measures`"),
+        (Asked(datasets=("orca",)), "among the study's `datasets` with `measures`"),
         (Asked(benchmarks=("arc",)), "there is no benchmark 'arc'"),
     ],
 )
@@ -174,7 +174,7 @@ def test_names_that_are_not_there_are_refused_with_those_that_are(asked: Asked, 
 
 
 def test_method_takes_its_own_gains_alone() -> None:
-    frame = made_scores(methods=("full", "lora"), holes=((1, "math"),))
+    frame = made_scores(3, methods=("full", "lora"), holes=((1, "math"),))
     lower = pl.when(pl.col("method") == "lora").then(pl.col("value") - 0.1).otherwise(pl.col("value"))
     results = sftlab.from_scores(frame.with_columns(value=lower))
     both = {
@@ -212,7 +212,7 @@ def test_planned_runs_of_a_study_are_what_is_untried(tmp_path) -> None:
     """A store in which one dataset's runs are still to come: its properties are measured, its gains are told."""
     from sftlab.analyse.results import stored_results
 
-    design = Design(bases=5, datasets=("a", "b", "c", "d", "e"), pending_datasets=("e",), items=40, seeds=1, epochs=1)
+    design = Design(bases=3, datasets=("a", "b", "c", "d", "e"), pending_datasets=("e",), items=40, seeds=1, epochs=1)
     results = stored_results(*write(design, tmp_path))
     found = predict_study(results)
     untried = found.predictions.filter(~pl.col("tried"))
@@ -234,3 +234,41 @@ def test_json_holds_no_unknown_numbers(with_holes: Predictions) -> None:
     import json
 
     json.dumps(with_holes.to_json(), allow_nan=False)
+
+
+def test_what_is_left_out_of_the_table_is_said() -> None:
+    frame = made_scores(methods=("full", "lora"))
+    of_chat = (pl.col("dataset") != "chat") | (pl.col("method") == "lora")
+    of_code = (pl.col("dataset") != "code") | (pl.col("method") == "full")
+    results = sftlab.from_scores(frame.filter(of_chat & of_code & ((pl.col("dataset") != "list") | ~of_chat)))
+    scores = results.scores()
+    table = gain_table(gain_sets(scores), scores, results.data(), sources={"math": frozenset({"chat", "code"})})
+    said = predict(table).sentences
+    assert "Mixtures of datasets that are tried alone are not told: math." in said
+    assert any(text.startswith("On gsm8k gains of ") and "count as unknown" in text for text in said)
+
+
+def test_where_every_base_is_its_own_family_bases_are_counted() -> None:
+    results = sftlab.from_scores(made_scores(3, holes=((1, "math"),)).drop("family"))
+    said = predict_study(results).sentences[0]
+    assert said.startswith("For a new base two datasets are ordered rightly")
+    assert "over 3 bases, few" in said
+
+
+def test_single_base_is_told_of_new_data_from_their_length() -> None:
+    table = drawn(World(bases=1, datasets=10, slope=0.3, dataset_sd=0.02, interaction_sd=0.02, benchmarks=1, seed=2))
+    hidden = np.zeros((1, 10), dtype=bool)
+    hidden[0, 4] = True
+    found = predict(table.without(hidden))
+    row = found.predictions.filter(~pl.col("tried")).row(0, named=True)
+    assert row["gain"] == pytest.approx(table.gain[0, 4, 0], abs=0.1)
+    assert set(found.prediction_skill["question"]) == {"new_dataset"}
+
+
+def test_base_without_any_score_of_its_own_is_told() -> None:
+    frame = made_scores(holes=tuple((3, name) for name in HELPS))
+    unscored = (pl.col("base") == "基底-3") & (pl.col("dataset") == "none")
+    found = predict_study(sftlab.from_scores(frame.with_columns(value=pl.when(~unscored).then("value"))))
+    told = found.predictions.filter(base="基底-3")
+    assert told["gain"].null_count() == 0
+    assert told.height == 2 * len(HELPS)

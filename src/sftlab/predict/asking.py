@@ -36,7 +36,8 @@ def asked_cells(table: GainTable, asked: Asked) -> Mask:
         asked.datasets,
         table.datasets,
         "dataset",
-        "Data outside it are told from their properties: add them to the study's datasets and `measures`, and run that",
+        "Mixtures of datasets that are tried alone are not told; data outside it are, from their properties, once they "
+        "are among the study's `datasets` with `measures` and that was run",
     )
     of_benchmarks = _picked(asked.benchmarks, benchmarks, "benchmark", "Only benchmarks with gains can be told")
     return ~table.known & of_bases[:, None, None] & of_datasets[:, None] & of_benchmarks
@@ -76,7 +77,7 @@ def why_not(table: GainTable, base: int, dataset: int, benchmark: int) -> str | 
     if np.ptp(table.gain[:, :, benchmark][known]) == 0:
         return f"on {name} all gains are equal: there is nothing to learn from how datasets differ"
     if not known[base].any() and len(families) < 2:
-        return f"on {name} gains of one base family alone are known, which say nothing of a new one"
+        return f"on {name} gains of one {table.family_noun} alone are known, which say nothing of a new base"
     return None if known[:, dataset].any() else _why_not_new(table, dataset, benchmark, len(units))
 
 

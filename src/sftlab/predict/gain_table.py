@@ -3,7 +3,7 @@
 Axes: B bases, D datasets, K benchmarks, F families of bases. NaN is a gain, score or property that is not known.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from sftlab.analyse.gain_array import comparable_cells
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.metrics import metric_named
 from sftlab.analyse.properties import NO_MIXTURES, Sources, dataset_units, property_values
+from sftlab.analyse.wording import listed_briefly
 
 Reals = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -46,7 +47,8 @@ class GainTable:
 
     `gain` is B x D x K, and so is `noise`, the sampling variance (items and seeds) of each gain. `base_score` is B x K,
     better upwards. `properties` are B x D x K by name; those that belong to no benchmark are the same for all K.
-    `units` names the independent dataset that each dataset counts as: mixtures that share a part are one.
+    `units` names the independent dataset that each dataset counts as: mixtures that share a part are one. `notes` says
+    what of a study is not in the table.
     """
 
     bases: tuple[str, ...]
@@ -58,6 +60,7 @@ class GainTable:
     noise: Reals
     base_score: Reals
     properties: Mapping[str, Reals] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.bases), len(self.datasets), len(self.scales))
@@ -77,6 +80,11 @@ class GainTable:
         """Which family each base is of."""
         names = list(dict.fromkeys(self.families))
         return np.array([names.index(family) for family in self.families], dtype=np.int64)
+
+    @property
+    def family_noun(self) -> str:
+        """What is left out together for a new base: a base family, or a base where each is its own."""
+        return "base" if self.families == self.bases else "base family"
 
     @property
     def num_families(self) -> int:
@@ -143,7 +151,19 @@ def gain_table(
         noise=noise,
         base_score=_base_scores(scores, axes),
         properties=_properties(data, axes),
+        notes=tuple(_notes(main, tuple(name for name in named if name not in units), axes[1])),
     )
+
+
+def _notes(sets: Sequence[GainSet], mixtures: tuple[str, ...], datasets: tuple[str, ...]) -> Iterator[str]:
+    """What is left out and why, in sentences."""
+    if mixtures:
+        yield f"Mixtures of datasets that are tried alone are not told: {listed_briefly(mixtures)}."
+    for one in sets:
+        apart = [name for name in one.rows["dataset"].unique(maintain_order=True) if name not in one.rankable]
+        if apart := [name for name in apart if name in datasets]:
+            why = "no recipe was tried with these and the others alike"
+            yield f"On {one.key[0]} gains of {listed_briefly(apart)} count as unknown: {why}."
 
 
 Axes = tuple[tuple[str, ...], tuple[str, ...], tuple[Scale, ...]]

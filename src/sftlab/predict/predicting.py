@@ -25,7 +25,7 @@ from sftlab.predict.left_out import QUESTIONS, Question
 from sftlab.predict.predictor import NORMAL_HALF_WIDTH, Predicted
 from sftlab.predict.predictors import PREDICTORS
 from sftlab.predict.properties import covariates
-from sftlab.predict.sentences import answer_sentences, skill_sentences
+from sftlab.predict.sentences import PLURALS, answer_sentences, skill_sentences
 from sftlab.predict.skill import BOUNDS, OVER_BENCHMARKS, Statistic, difference, estimate
 
 Row = dict[str, Any]
@@ -96,8 +96,8 @@ def predict(table: GainTable, asked: Asked = EVERYTHING, *, study: str = "gains"
                 rows.extend(_Block(table, base, k, choices, told).rows(cells[base, :, k]))
     skill = [row for question, one in found.items() if one is not None for row in _skill_rows(table, question, one)]
     predictions = from_rows(rows, SCHEMAS["predictions"])
-    sentences = (*skill_sentences(found, skill, REFERENCE), *answer_sentences(predictions, asked))
-    return Predictions(study, sentences, predictions, from_rows(skill, SCHEMAS["prediction_skill"]))
+    told_of = (*skill_sentences(table, found, skill, REFERENCE), *answer_sentences(predictions, asked))
+    return Predictions(study, (*told_of, *table.notes), predictions, from_rows(skill, SCHEMAS["prediction_skill"]))
 
 
 def _judged(table: GainTable, question: Question) -> Judged | None:
@@ -191,7 +191,7 @@ def _expected_improvement(ahead: float, sd: float) -> float:
 
 
 def _skill_rows(table: GainTable, question: Question, found: Judged) -> Iterator[Row]:
-    of = "datasets" if question == "new_dataset" else "base families"
+    of = "datasets" if question == "new_dataset" else PLURALS[table.family_noun]
     reference = found.held[REFERENCE[question]]
     for name, held in found.held.items():
         common = {"question": question, "predictor": name, "of": of}

@@ -8,23 +8,25 @@ import polars as pl
 from sftlab.analyse.wording import amount, counted, interval, listed_briefly
 from sftlab.predict.asking import Asked
 from sftlab.predict.choosing import CHOSEN, Judged
+from sftlab.predict.gain_table import GainTable
 from sftlab.predict.left_out import Question
 from sftlab.predict.predictors import PREDICTORS
 
 Row = dict[str, Any]
 OURS = "mixed_model"
 WHERE: Mapping[Question, str] = {
-    "new_base": "For a base of a new family",
+    "new_base": "For a new {noun}",
     "gap": "For datasets that a base has not tried and others have",
     "new_dataset": "For datasets that no base has tried",
 }
 LEFT_OUT: Mapping[Question, str] = {
-    "new_base": "each family left out in turn",
+    "new_base": "each left out in turn",
     "gap": "two cells of a base left out at a time",
     "new_dataset": "two datasets left out at a time",
 }
+PLURALS: Mapping[str, str] = {"base": "bases", "base family": "base families"}
 UNJUDGED: Mapping[Question, str] = {
-    "new_base": "How well it would tell gains of a new base is not known: that takes gains of two base families.",
+    "new_base": "How well it would tell gains of a new {noun} is not known: that takes gains of two.",
     "gap": "How well it would fill gaps is not known: that takes a base with three datasets that others tried too.",
     "new_dataset": (
         "Data that no base has tried cannot be told apart: that takes four datasets with gains and measured properties "
@@ -37,38 +39,43 @@ FEW = 8
 
 
 def skill_sentences(
-    found: Mapping[Question, Judged | None], skill: Sequence[Row], reference: Mapping[Question, str]
+    table: GainTable,
+    found: Mapping[Question, Judged | None],
+    skill: Sequence[Row],
+    reference: Mapping[Question, str],
 ) -> Iterator[str]:
     """For each question: how often two datasets were ordered rightly, by whom, and whether the model beats the rest."""
     for question, one in found.items():
-        if one is None:
-            yield UNJUDGED[question]
-            continue
         rows = {(row["predictor"], row["statistic"]): row for row in skill if _is_overall(row, question)}
-        yield from _accuracy(question, one, rows, reference[question])
+        if one is None or (CHOSEN, "decision_accuracy") not in rows:
+            yield UNJUDGED[question].format(noun=table.family_noun)
+        else:
+            yield _accuracy(WHERE[question].format(noun=table.family_noun), LEFT_OUT[question], rows)
+            yield from _trust(rows, reference[question], one.choice)
 
 
 def _is_overall(row: Row, question: Question) -> bool:
     return bool(row["question"] == question and row.get("benchmark") is None)
 
 
-def _accuracy(question: Question, one: Judged, rows: Mapping[tuple[str, str], Row], reference: str) -> Iterator[str]:
-    chosen = rows.get((CHOSEN, "decision_accuracy"))
-    if chosen is None:
-        yield UNJUDGED[question]
-        return
+def _accuracy(where: str, how: str, rows: Mapping[tuple[str, str], Row]) -> str:
+    """How often the chosen predictor, and each alone, ordered two datasets rightly."""
+    chosen = rows[CHOSEN, "decision_accuracy"]
     told = [name for name in PREDICTORS if (row := rows.get((name, "decision_accuracy"))) and row["value"] != 0.5]
     parts = "".join(f"{PREDICTORS[name].words} {_share(rows[name, 'decision_accuracy'])}, " for name in told)
     few = ", few" if chosen["n"] < FEW else ""
-    yield (
-        f"{WHERE[question]} two datasets are ordered rightly in {_share(chosen)} of pairs by the predictor chosen "
-        f"without them ({LEFT_OUT[question]}; 95 % interval over {chosen['n']} {chosen['of']}{few}); "
-        f"{parts}a coin 0.50."
+    return (
+        f"{where} two datasets are ordered rightly in {_share(chosen)} of pairs by the predictor chosen without them "
+        f"({how}; 95 % interval over {chosen['n']} {chosen['of']}{few}); {parts}a coin 0.50."
     )
+
+
+def _trust(rows: Mapping[tuple[str, str], Row], reference: str, choice: str) -> Iterator[str]:
+    """The same beyond noise, whether the model is worth it, and how often intervals held."""
     apart = rows.get((CHOSEN, "decision_accuracy_told_apart"))
     if apart is not None:
         yield f"Of pairs that differ by more than noise (items and seeds) it is {_share(apart)}."
-    yield _beats(rows, reference, one.choice)
+    yield _beats(rows, reference, choice)
     coverage = rows.get((CHOSEN, "coverage"))
     if coverage is not None:
         held = f"{100 * coverage['value']:.0f} % {_ends(coverage, scale=100, digits=0)}"
