@@ -11,6 +11,7 @@ from sftlab.analyse.schemas import CONTRACT, conformed, empty
 from sftlab.report.columnar import coded, shortened
 from sftlab.report.sections.material import Material
 from sftlab.report.sections.outcomes import Outcome, outcomes
+from sftlab.report.sections.shared_errors import shared_errors
 
 FACTORS = ("method", "samples", "schedule", "epochs", "fixed_steps", "learning_rate", "batch_size")
 """What a recipe is made of beside its dataset."""
@@ -55,7 +56,7 @@ def model_data(material: Material) -> dict[str, object] | None:
         "count": models.height,
         "columns": {name: coded(models[name]) for name in ("run", "base", "family", "dataset", "method", "recipe")},
         "facts": _facts(models, material.table("runs")),
-        "outcomes": [_outcome(outcome, cells, material.analysis.seed_noise) for outcome in found],
+        "outcomes": [_outcome(outcome, cells, material) for outcome in found],
         **{
             name: [_spread(outcome, cells, column, models.height) for outcome in found]
             for name, column in _NUMBERS.items()
@@ -89,11 +90,16 @@ def _recipe(row: dict[str, object], varied: Sequence[str]) -> str:
     return " \u00b7 ".join([str(row["dataset"]), *parts])
 
 
-def _outcome(outcome: Outcome, cells: pl.DataFrame, noise: pl.DataFrame) -> dict[str, object]:
-    """What is known of an outcome; `seed` is the variance of gain between seeds and its degrees of freedom."""
+def _outcome(outcome: Outcome, cells: pl.DataFrame, material: Material) -> dict[str, object]:
+    """What is known of an outcome.
+
+    `seed` is the variance of gain between seeds and its degrees of freedom, `shared` the share of their items' errors
+    that bases have in common.
+    """
     rows = outcome.rows(cells)
-    between = outcome.shown(noise, "sd").drop_nulls("sd").head(1).to_dicts()
+    between = outcome.shown(material.analysis.seed_noise, "sd").drop_nulls("sd").head(1).to_dicts()
     items = rows["gain_n"].drop_nulls().min() if rows.height else None
+    seed_variance = (between[0]["sd"] / outcome.scale) ** 2 if between else 0.0
     return {
         "benchmark": outcome.benchmark,
         "scorer": outcome.scorer,
@@ -101,6 +107,7 @@ def _outcome(outcome: Outcome, cells: pl.DataFrame, noise: pl.DataFrame) -> dict
         "main": outcome.main,
         "unit": outcome.shown_unit,
         "items": items,
+        "shared": shared_errors(rows, outcome.rows(material.analysis.ranking), seed_variance),
         "seed": [shortened(between[0]["sd"] ** 2), between[0]["df"]] if between else None,
         "better": 1 if metric_named(outcome.metric).higher_is_better else -1,
     }

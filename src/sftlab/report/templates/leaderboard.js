@@ -23,14 +23,14 @@ function gainsByUnit(models, outcome, members, unitOf) {
     const seeds = (models.outcomes[outcome].seed?.[0] ?? 0) / pairs.length;
     const unit = unitOf(base);
     if (!units.has(unit)) units.set(unit, []);
-    units.get(unit).push({ value, se, seeds });
+    units.get(unit).push({ value, se, own: se === null ? 0 : se * se, seeds });
   }
   return { bases: new Set(bases.keys()), units: new Map([...units].map(([unit, found]) => [unit, ofBases(found)])) };
 }
-/* Errors of items are taken as shared by bases, which were asked the same ones; those of seeds are each base's own. */
+/* Errors of items are partly shared by bases, which were asked the same ones; those of seeds are each base's own. */
 function ofBases(found) {
   return { value: meanOf(found.map((one) => one.value)), se: found.every((one) => one.se !== null) ? meanOf(found.map((one) => one.se)) : null,
-    seeds: meanOf(found.map((one) => one.seeds)) / found.length };
+    own: meanOf(found.map((one) => one.own)) / found.length, seeds: meanOf(found.map((one) => one.seeds)) / found.length };
 }
 /* Unpaired items err on the side of a tie: scores of two models on the same items go up and down together. */
 function difference(best, rival, df, these) {
@@ -38,12 +38,12 @@ function difference(best, rival, df, these) {
   if (shared.length === 0) return { value: 0, se: null, df: 0, n: 0 };
   return estimated(shared.map((unit) => {
     const [one, other] = [best.units.get(unit), rival.units.get(unit)];
-    return { value: one.value - other.value, se: one.se === null || other.se === null ? null : Math.hypot(one.se, other.se), seeds: one.seeds + other.seeds };
+    return { value: one.value - other.value, se: one.se === null || other.se === null ? null : Math.hypot(one.se, other.se), own: one.own + other.own, seeds: one.seeds + other.seeds };
   }), df, these);
 }
 function scoredModel(models, outcome, model) {
   const [value, se] = [models.value[outcome][model], models.value_se[outcome][model]];
-  return value === null ? { bases: new Set(), units: new Map() } : { bases: new Set([0]), units: new Map([[0, { value: value * models.outcomes[outcome].better, se, seeds: 0 }]]) };
+  return value === null ? { bases: new Set(), units: new Map() } : { bases: new Set([0]), units: new Map([[0, { value: value * models.outcomes[outcome].better, se, own: se * se, seeds: 0 }]]) };
 }
 function entriesOf(models, kind) {
   const groups = new Map();
@@ -63,7 +63,7 @@ function ranked(models, settings) {
   const families = new Set(passing.map((model) => models.columns.family.codes[model]));
   const familyOf = new Map(passing.map((model) => [models.columns.base.codes[model], models.columns.family.codes[model]]));
   const unitOf = (base) => (families.size > 1 ? familyOf.get(base) : base);
-  const dfOf = (outcome) => ({ items: (models.outcomes[outcome].items ?? 1) - 1, seeds: models.outcomes[outcome].seed?.[1] ?? 0 });
+  const dfOf = (outcome) => ({ items: (models.outcomes[outcome].items ?? 1) - 1, seeds: models.outcomes[outcome].seed?.[1] ?? 0, shared: models.outcomes[outcome].shared ?? 1 });
   const entries = entriesOf(models, kind).map((entry) => {
     const gained = (outcome) => gainsByUnit(models, outcome, entry.members, unitOf);
     const parts = kind === "models" ? scoredModel(models, goal, entry.members[0]) : gained(goal);

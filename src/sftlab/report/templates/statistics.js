@@ -50,8 +50,8 @@ function holm(pValues) {
   return adjusted;
 }
 /* Mean over units. Of units like these: from their spread; one unit alone has the errors of its items and seeds, where
-   those are known. Of these very units: the mean of their items' errors, as though the items they share moved all of
-   them alike, and the seeds' variances, each its own; degrees of freedom after Satterthwaite. */
+   those are known. Of these very units: their items' errors, partly in common (`shared`), and the seeds', each its own;
+   degrees of freedom after Satterthwaite. */
 function estimated(units, df, these) {
   const value = meanOf(units.map((unit) => unit.value));
   if (units.length > 1 && !these) {
@@ -59,7 +59,8 @@ function estimated(units, df, these) {
     return { value, se: Math.sqrt(spread / units.length), df: units.length - 1, n: units.length };
   }
   if (!(units.every((unit) => unit.se > 0) && df.items > 0)) return { value, se: null, df: df.items, n: units.length };
-  const items = meanOf(units.map((unit) => unit.se)) ** 2;
+  const own = meanOf(units.map((unit) => unit.own)) / units.length;
+  const items = df.shared * meanOf(units.map((unit) => unit.se)) ** 2 + (1 - df.shared) * own;
   const seeds = meanOf(units.map((unit) => unit.seeds)) / units.length;
   const total = (items + seeds) ** 2 / (items ** 2 / df.items + (seeds > 0 ? seeds ** 2 / df.seeds : 0));
   return { value, se: Math.sqrt(items + seeds), df: total, n: units.length };
