@@ -180,6 +180,18 @@ def test_interval_of_a_share_needs_four_families():
     assert all(one.share.ci_low <= one.share.value <= one.share.ci_high for one in more)
 
 
+@pytest.mark.parametrize(("b", "d"), [(0.14, 0.45), (0.45, 0.14)])
+def test_intervals_of_the_shares_of_base_and_dataset_hold_the_truth(b, d):
+    spread = {"b": b, "d": d, "bd": 0.14, "bk": 0.45, "dk": 0.55, "bdk": 0.55}
+    total = sum(sd**2 for sd in spread.values())
+    held = {"base": 0, "dataset": 0}
+    for seed in range(60):
+        shares = {one.source: one.share for one in variance_shares(array_of(drawn(seed, (6, 8, 5), **spread)))}
+        for source, sd in (("base", b), ("dataset", d)):
+            held[source] += shares[source].ci_low <= sd**2 / total <= shares[source].ci_high
+    assert min(held.values()) >= 0.92 * 60
+
+
 def test_bases_of_one_family_are_one_unit():
     gain = drawn(11, (4, 6, 5), dk=1.0, bdk=1.0)
     array = array_of(gain, families=("x", "x", "y", "z")).by_family()
