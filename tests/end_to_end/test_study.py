@@ -76,7 +76,9 @@ def test_sql_asks_the_tables(done: Path) -> None:
 
 def test_wrong_sql_and_wrong_table_are_one_sentence(done: Path) -> None:
     assert sftlab("sql", done, "select nothing from nowhere", code=2).stderr.count("\n") == 1
-    assert "there is no table 'score'" in sftlab("table", done, "score", code=2).stderr
+    told = sftlab("table", done, "score", code=2).stderr
+    assert "there is no table 'score' (did you mean 'scores'?); legal: runs, " in told
+    assert told.rstrip().endswith("contamination, contaminated_items")
 
 
 def test_sql_cannot_read_files(done: Path) -> None:

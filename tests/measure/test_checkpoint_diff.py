@@ -138,6 +138,27 @@ def test_equal_checkpoints_are_equal(tmp_path):
     assert value(found.layers, layer=None, part="all")["relative_change"] == 0.0
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_tensors_that_hold_no_numbers_are_named_and_not_compared(tmp_path, number):
+    tuned = moved(weights())
+    name = next(name for name in tuned if "mlp" in name)
+    tuned[name].view(-1)[0] = number
+    found = diff_checkpoints(saved(tmp_path / "a", weights()), saved(tmp_path / "b", tuned))
+    assert value(found.tensors, tensor=name)["status"] == "not finite"
+    assert found.notes == (f"1 tensor with weights that are NaN or infinite and not compared: {name}",)
+    assert found.layers["relative_change"].is_finite().all()
+
+
+def test_shard_that_is_missing_is_named(tmp_path):
+    folder = tmp_path / "b"
+    saved(folder, weights())
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match=r"names 2 files of weights, and 1 of them is not there: model-2\.safetensors"):
+        diff_checkpoints(saved(tmp_path / "a", weights()), folder)
+
+
 def test_norms_of_large_tensors_keep_their_digits(tmp_path):
     base = {"model.norm.weight": torch.full((3_000_017,), 0.1)}
     tuned = {"model.norm.weight": torch.full((3_000_017,), 0.1 + 1e-4)}

@@ -19,6 +19,7 @@ from sftlab.errors import StudyError
 from sftlab.store import Store
 from sftlab.store.imported import ImportedStudy
 from sftlab.study.cells import Cells
+from sftlab.study.spelling import nearest
 
 
 class Results:
@@ -50,7 +51,7 @@ class Results:
     def table(self, name: str) -> pl.DataFrame:
         """One contract table. Raises StudyError for a name that is none, with those that are."""
         if name not in TABLES:
-            raise StudyError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
+            raise StudyError(f"there is no table {name!r}{nearest(name, TABLES)}")
         if name not in self._known:
             self._known[name] = self._build(name)
         return self._known[name]

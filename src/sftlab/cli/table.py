@@ -56,8 +56,13 @@ def _tell_exclusions(study: Path, scores: "pl.DataFrame") -> None:
 
 
 def _of_results(study: Path, store: Path | None, name: str) -> "pl.DataFrame":
+    from sftlab.analyse.tables import TABLES
+    from sftlab.errors import StudyError
     from sftlab.plan.opening import open_results
+    from sftlab.study.spelling import nearest
 
+    if name not in TABLES:
+        raise StudyError(f"there is no table {name!r}{nearest(name, (*TABLES, *OF_TEXTS))}")
     return open_results(study, store).table(name)
 
 

@@ -37,6 +37,8 @@ TENSORS: dict[str, type[pl.DataType]] = {
     "largest_change": pl.Float64,
     "note": pl.String,
 }
+NOT_FINITE = "not finite"
+"""Status of a tensor of which either side holds NaN or infinite weights: it has no distance."""
 _ROW = 4096
 _CHUNK = _ROW * 64
 """Numbers at a time: two such buffers of float32 stay in a core's cache."""
@@ -47,8 +49,9 @@ class CheckpointDiff:
     """Changes by tensor, and by layer and part.
 
     `tensors`: one row a tensor of either side; `status` is changed, equal, resized (the common rows are compared),
-    reshaped (not compared), base only or tuned only; `note` says what it is called in the tuned one where that differs,
-    or that it is tied. `layers` has the columns of the table `layers`. `notes` are sentences on what was not compared.
+    reshaped or not finite (not compared), base only or tuned only; `note` says what it is called in the tuned one where
+    that differs, or that it is tied. `layers` has the columns of the table `layers`. `notes` are sentences on what was
+    not compared.
     """
 
     tensors: pl.DataFrame
@@ -137,10 +140,14 @@ def _change(base: "Tensor", tuned: "Tensor", note: str | None) -> _Compared:
     dtype = _dtype(base) if base.dtype == tuned.dtype else f"{_dtype(base)} to {_dtype(tuned)}"
     if base.shape == tuned.shape:
         norms, largest = _norms(base, tuned)
+        if not math.isfinite(norms.change + norms.base):
+            return _Compared(NOT_FINITE, None, None, _shape(base), dtype, note)
         return _Compared("changed" if norms.change > 0 else "equal", norms, largest, _shape(base), dtype, note)
     if base.ndim == tuned.ndim and base.shape[1:] == tuned.shape[1:]:
         rows = min(len(base), len(tuned))
         norms, largest = _norms(base[:rows], tuned[:rows])
+        if not math.isfinite(norms.change + norms.base):
+            return _Compared(NOT_FINITE, None, None, _shape(base), dtype, note)
         said = f"{len(base):,} rows became {len(tuned):,}; the first {rows:,} are compared"
         return _Compared("resized", norms, largest, _shape(base), dtype, "; ".join(filter(None, (note, said))))
     said = f"{_shape(base)} became {_shape(tuned)}"
@@ -220,6 +227,7 @@ def _assembled(found: Mapping[str, _Compared]) -> CheckpointDiff:
     said = {
         "resized": "resized, compared on the rows in common",
         "reshaped": "of another shape and not compared",
+        NOT_FINITE: "with weights that are NaN or infinite and not compared",
         "base only": "in the base only",
         "tuned only": "in the tuned one only",
     }
