@@ -130,7 +130,7 @@ def test_pairs_within_noise_are_left_out_of_the_second_accuracy(told: HeldOut) -
 
 @pytest.mark.parametrize("question", ["new_base", "gap", "new_dataset"])
 def test_coin_is_right_half_the_time(question: str) -> None:
-    held = judged(drawn(World(bases=4, datasets=6, slope=0.1)), question).held["coin"]
+    held = judged(drawn(World(bases=3, datasets=5, benchmarks=1, slope=0.1)), question).held["coin"]
     found = estimate(held, "decision_accuracy", None)
     assert found.value == 0.5
     assert estimate(held, "kendall_tau", None).value == 0.0
@@ -158,7 +158,7 @@ def test_choice_follows_what_tells_and_is_judged_without_what_it_is_judged_on() 
 @pytest.mark.parametrize("question", ["new_base", "gap", "new_dataset"])
 def test_choice_for_a_fold_rests_on_no_gain_of_it(question: str) -> None:
     """Gains of the first fold may be anything: what is chosen for it, and told of it, stays the same."""
-    table = drawn(World(bases=4, datasets=5, slope=0.1, seed=6))
+    table = drawn(World(bases=3, datasets=5, benchmarks=2, slope=0.1, seed=6))
     first = folds(table, question)[0]
     hidden = first.left_out
     leak = GainTable(**{**fields_of(table), "gain": np.where(hidden[..., None], 50 - table.gain, table.gain)})

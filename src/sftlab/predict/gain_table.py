@@ -16,6 +16,7 @@ from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.metrics import metric_named
 from sftlab.analyse.properties import NO_MIXTURES, Sources, dataset_units, property_values
 from sftlab.analyse.wording import listed_briefly
+from sftlab.predict.additive import additive_fit
 
 Reals = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -128,9 +129,9 @@ def gain_table(
 ) -> GainTable:
     """The gains of a study in main metrics, with the bases and datasets that it names and has not tried yet.
 
-    `sets` are the gains (of `gain_sets`), `scores` and `data` the tables. A gain is the mean over the recipes that
-    every dataset was tried with. Mixtures of datasets that were tried alone are left out: they are no datasets of
-    their own. Where all bases are of one family each base counts as its own.
+    `sets` are the gains (of `gain_sets`), `scores` and `data` the tables. A gain is that over the recipes that every
+    dataset was tried with (see `gains_alike`). Mixtures of datasets that were tried alone are left out: they are no
+    datasets of their own. Where all bases are of one family each base counts as its own.
     """
     main = [one for one in sets if one.main]
     families = dict(scores.select("base", "family").unique(maintain_order=True).iter_rows())
@@ -173,10 +174,31 @@ def _gains(sets: Sequence[GainSet], axes: Axes) -> tuple[Reals, Reals]:
     both = np.full((*map(len, axes), 2), np.nan)
     base_at, dataset_at = _places(axes[0]), _places(axes[1])
     for k, one in enumerate(sets):
-        for (base, dataset), cell in comparable_cells(one).items():
+        alike = gains_alike(one)
+        for (base, dataset), (_, variance) in comparable_cells(one).items():
             if dataset in dataset_at:
-                both[base_at[base], dataset_at[dataset], k] = cell
+                both[base_at[base], dataset_at[dataset], k] = alike[base, dataset], variance
     return both[..., 0], both[..., 1]
+
+
+def gains_alike(one: GainSet) -> dict[tuple[str, str], float]:
+    """Gain of each base x dataset cell over the recipes that all datasets share, as if each had been run with all.
+
+    In a study that is half done some cells have recipes that others still lack. A cell is the level that is left of its
+    gains when the least-squares effects of recipes on its base are taken out; where all cells of a base have the same
+    recipes it is their plain mean.
+    """
+    rows = one.rows.select("base", "dataset", "gain").with_columns(recipe=pl.Series(one.recipes))
+    means = rows.filter(pl.Series(one.common_recipes)).group_by("base", "dataset", "recipe", maintain_order=True).mean()
+    found: dict[tuple[str, str], float] = {}
+    for (base,), of_base in means.partition_by("base", as_dict=True, maintain_order=True).items():
+        names, recipes = (of_base[column].unique(maintain_order=True).to_list() for column in ("dataset", "recipe"))
+        gain_RD = np.full((len(names), len(recipes), 1), np.nan)
+        for dataset, gain, recipe in of_base.select("dataset", "gain", "recipe").iter_rows():
+            gain_RD[names.index(dataset), recipes.index(recipe)] = gain
+        levels = additive_fit(gain_RD).level[:, 0]
+        found.update({(str(base), name): float(level) for name, level in zip(names, levels, strict=True)})
+    return found
 
 
 def _base_scores(scores: pl.DataFrame, axes: Axes) -> Reals:

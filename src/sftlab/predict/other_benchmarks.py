@@ -5,8 +5,9 @@ Axes: D datasets, K benchmarks.
 
 import numpy as np
 
-from sftlab.predict.additive import additive_fit, family_means, mean_of_known
+from sftlab.predict.additive import additive_fit, mean_of_known
 from sftlab.predict.gain_table import GainTable, Reals
+from sftlab.predict.levels import family_means
 
 FEWEST_DATASETS = 4
 """Datasets below which the correlation of two benchmarks says nothing."""

@@ -11,9 +11,10 @@ from scipy import stats
 
 from sftlab.analyse.intervals import CONFIDENCE, Estimate, mean, within
 from sftlab.analyse.largest import jackknife_error
-from sftlab.predict.additive import family_means, mean_of_known
+from sftlab.predict.additive import mean_of_known
 from sftlab.predict.gain_table import Mask, Reals
 from sftlab.predict.left_out import HeldOut
+from sftlab.predict.levels import family_means
 from sftlab.predict.predictor import NORMAL_HALF_WIDTH
 
 Statistic = Literal["decision_accuracy", "decision_accuracy_told_apart", "kendall_tau", "regret", "coverage", "width"]

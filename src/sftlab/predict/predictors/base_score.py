@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from sftlab.predict.additive import family_means, levelled, mean_of_known
+from sftlab.predict.additive import mean_of_known
 from sftlab.predict.base_scores import other_scores
 from sftlab.predict.gain_table import GainTable
+from sftlab.predict.levels import family_means, levelled
 from sftlab.predict.predictor import Predicted, Predictor, unknown
 
 FEWEST_FAMILIES = 3

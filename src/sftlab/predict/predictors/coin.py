@@ -1,7 +1,7 @@
 """No order of datasets at all: what any predictor has to beat."""
 
-from sftlab.predict.additive import levelled
 from sftlab.predict.gain_table import GainTable
+from sftlab.predict.levels import levelled
 from sftlab.predict.predictor import Predicted, Predictor, unknown
 
 

@@ -1,7 +1,7 @@
 """Response length alone."""
 
-from sftlab.predict.additive import levelled, slope_within
 from sftlab.predict.gain_table import GainTable
+from sftlab.predict.levels import levelled, slope_within
 from sftlab.predict.predictor import Predicted, Predictor
 from sftlab.predict.properties import length
 

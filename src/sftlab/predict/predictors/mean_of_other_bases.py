@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from sftlab.predict.additive import additive_fit, family_means, levelled
+from sftlab.predict.additive import additive_fit
 from sftlab.predict.gain_table import GainTable
+from sftlab.predict.levels import family_means, levelled
 from sftlab.predict.predictor import Predicted, Predictor, unknown
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from sftlab.predict.additive import levelled, mean_of_known
+from sftlab.predict.additive import mean_of_known
 from sftlab.predict.base_scores import standardised_scores
 from sftlab.predict.gain_table import GainTable, Reals
+from sftlab.predict.levels import levelled
 from sftlab.predict.predictor import Predicted, Predictor, unknown
 
 FEWEST_COMMON = 6

@@ -1,7 +1,7 @@
 """Perplexity of the responses under the base alone."""
 
-from sftlab.predict.additive import levelled, slope_within
 from sftlab.predict.gain_table import GainTable
+from sftlab.predict.levels import levelled, slope_within
 from sftlab.predict.predictor import Predicted, Predictor
 from sftlab.predict.properties import perplexity
 
