@@ -44,6 +44,19 @@ def test_choice_on_many_benchmarks_is_summed_up_and_the_sure_ones_are_named():
     assert all(finding.in_overview for finding in each)
 
 
+def test_noise_between_seeds_is_told_of_all_benchmarks_at_once():
+    noise = [{**choice(place, None, None), "sd": 0.01, "df": 7} for place in range(2)]
+    kept = [{name: row[name] for name in row if name in framed("seed_noise", []).columns} for row in noise]
+    together, *each = training_findings(framed("training", []), framed("seed_noise", kept), FAMILIES)
+    assert together.text == (
+        "Between seeds, gains vary by a standard deviation of 1 points of accuracy on k0 (7 df) and 1 points of "
+        "accuracy on k1 (7 df)."
+    )
+    assert [finding.in_overview for finding in each] == [True, True]
+    (alone,) = training_findings(framed("training", []), framed("seed_noise", kept[:1]), FAMILIES)
+    assert "on k0 varies by 1 points of accuracy (standard deviation, 7 df)" in alone.text
+
+
 def test_difference_larger_than_any_is_found_from_none():
     (finding,) = findings_of([choice(0, "cannot tell", 0.5) | {"smallest_effect": 1.4}])
     assert finding.text.endswith("cannot tell; no difference that there can be would be found.")

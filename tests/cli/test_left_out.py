@@ -16,6 +16,10 @@ def test_items_too_long_for_a_base_are_told_once_a_benchmark() -> None:
     others = [{**row, "main": False}, {**row, "dataset": "d"}, {**row, "base": "c", "unfit": 0, "n": 20}]
     said = left_out_lines(pl.DataFrame([row, *others]))
     assert said == ["Left out of every score on boolq: 4 of 20 items, too long for b."]
+    both = left_out_lines(pl.DataFrame([row, {**row, "base": "c", "unfit": 1, "n": 19}]))
+    assert both == [
+        "Left out of every score on boolq: 4 of 20 items, too long for b and 1 of 20 items, too long for c."
+    ]
 
 
 def test_table_of_scores_says_what_of_it_no_analysis_rests_on(tmp_path: Path) -> None:

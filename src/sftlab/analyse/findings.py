@@ -225,11 +225,19 @@ def training_findings(training: pl.DataFrame, noise: pl.DataFrame, units: tuple[
             caveats=() if row["smallest_effect"] is None else (FOUND_FROM,),
             in_overview=(row["factor"], row["level"], row["other"]) in many,
         )
-    for row in rows_of(noise, main=True):
-        if row["sd"] is not None:
-            sd = amount(row["sd"], row["unit"]).lstrip("+")
-            text = f"Between seeds, the gain on {row['benchmark']} varies by {sd} (standard deviation, {row['df']} df)."
-            yield Finding("training", text, row["benchmark"], "seed")
+    yield from _noise_findings([row for row in rows_of(noise, main=True) if row["sd"] is not None])
+
+
+def _noise_findings(rows: Sequence[Row]) -> Iterator[Finding]:
+    """How much gains vary between seeds: of several benchmarks in one sentence, and of each."""
+    spreads = [amount(row["sd"], row["unit"]).lstrip("+") for row in rows]
+    if len(rows) > 1:
+        each = [f"{spread} on {row['benchmark']} ({row['df']} df)" for spread, row in zip(spreads, rows, strict=True)]
+        text = f"Between seeds, gains vary by a standard deviation of {listed(each)}."
+        yield Finding("training", text, subject="seeds")
+    for spread, row in zip(spreads, rows, strict=True):
+        text = f"Between seeds, the gain on {row['benchmark']} varies by {spread} (standard deviation, {row['df']} df)."
+        yield Finding("training", text, row["benchmark"], "seed", in_overview=len(rows) > 1)
 
 
 def _overview(rows: Sequence[Row], units: tuple[str, str]) -> str:

@@ -31,15 +31,17 @@ def analyse(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False
 
 
 def left_out_lines(scores: "pl.DataFrame") -> list[str]:
-    """For each base and benchmark, how many items were too long for the base, and so are in no score."""
+    """For each benchmark, how many items were too long for which base, and so are in no score."""
     import polars as pl
 
+    from sftlab.analyse.wording import listed
+
     found = scores.filter(pl.col("main") & (pl.col("dataset") == "none") & (pl.col("unfit") > 0))
-    return [
-        f"Left out of every score on {row['benchmark']}: {row['unfit']} of {row['unfit'] + row['n']} items, too long "
-        f"for {row['base']}."
-        for row in found.sort("benchmark", "base").iter_rows(named=True)
-    ]
+    told: dict[str, list[str]] = {}
+    for row in found.sort("benchmark", "base").iter_rows(named=True):
+        items = f"{row['unfit']} of {row['unfit'] + row['n']} items for {row['base']}"
+        told.setdefault(row["benchmark"], []).append(items)
+    return [f"Left out of every score on {benchmark}, too long: {listed(parts)}." for benchmark, parts in told.items()]
 
 
 def print_analysis(analysis: "Analysis") -> None:

@@ -103,9 +103,13 @@ def caveats_on(analysis: Analysis, topic: Topic, benchmark: str, *subjects: str 
 
 
 def general_prose(analysis: Analysis, topic: Topic, variants: Iterable[Variant], otherwise: str) -> Prose:
-    """The sentences of a topic that stand under none of its figures; `otherwise` where it has neither."""
+    """The sentences of a topic that stand under none of its figures; `otherwise` where it has neither.
+
+    What another sentence counts already is left out.
+    """
     drawn = tuple(variants)
     under_figures = {sentence for variant in drawn for sentence in variant.found}
-    others = [one for one in analysis.findings if one.section == topic and one.text not in under_figures]
+    of_topic = [one for one in analysis.findings if one.section == topic and not one.in_overview]
+    others = [one for one in of_topic if one.text not in under_figures]
     sentences = tuple(told(others))
     return Prose(sentences if sentences or drawn else (otherwise,))
