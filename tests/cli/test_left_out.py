@@ -15,11 +15,9 @@ def test_items_too_long_for_a_base_are_told_once_a_benchmark() -> None:
     row = {"benchmark": "boolq", "base": "b", "dataset": "none", "main": True, "unfit": 4, "n": 16}
     others = [{**row, "main": False}, {**row, "dataset": "d"}, {**row, "base": "c", "unfit": 0, "n": 20}]
     said = left_out_lines(pl.DataFrame([row, *others]))
-    assert said == ["Left out of every score on boolq: 4 of 20 items, too long for b."]
+    assert said == ["Left out of every score on boolq, too long: 4 of 20 items for b."]
     both = left_out_lines(pl.DataFrame([row, {**row, "base": "c", "unfit": 1, "n": 19}]))
-    assert both == [
-        "Left out of every score on boolq: 4 of 20 items, too long for b and 1 of 20 items, too long for c."
-    ]
+    assert both == ["Left out of every score on boolq, too long: 4 of 20 items for b and 1 of 20 items for c."]
 
 
 def test_table_of_scores_says_what_of_it_no_analysis_rests_on(tmp_path: Path) -> None:
