@@ -157,6 +157,15 @@ def test_curves_of_many_layers_stand_nearer_than_the_layers():
     assert first["x"][0] < second["x"][0] < first["x"][1]
 
 
+def test_many_curves_stay_within_the_axis():
+    curves = [CHANGE.head(2).with_columns(method=pl.lit(name)) for name in "abcdefgh"]
+    figure = change_by_depth(pl.concat(curves), PALETTE)
+    low, high = figure["layout"]["xaxis"]["range"]
+    places = [place for trace in figure["data"] for place in trace["x"]]
+    assert low < min(places) < 0
+    assert 1 < max(places) < high
+
+
 def test_single_curve_stands_where_it_is():
     (full,) = change_by_depth(CHANGE.head(2), PALETTE)["data"]
     assert full["x"] == [0.0, 1.0]

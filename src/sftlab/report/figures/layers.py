@@ -13,6 +13,8 @@ from sftlab.report.text import figure_text, hover, interval, number, told_n
 APART = 0.012
 """How far curves stand apart at one depth, so that intervals do not hide each other: nearer where layers are dense."""
 SHARE_OF_LAYER = 0.6
+ROOM = 0.05
+"""How far the outermost curves may stand apart: the axis ends 0.03 beyond the first and the last layer."""
 DEPTH_AXIS = titled("depth (0 is the first layer, 1 the last)", range=[-0.03, 1.03], zeroline=False)
 
 
@@ -110,7 +112,7 @@ def _apart(traces: Sequence[Trace]) -> list[Trace]:
     gaps = [later - earlier for one in depths for earlier, later in pairwise(sorted(set(one)))]
     if len(traces) < 2 or not gaps:
         return list(traces)
-    step = min(APART, SHARE_OF_LAYER * min(gaps) / (len(traces) - 1))
+    step = min(APART, min(ROOM, SHARE_OF_LAYER * min(gaps)) / (len(traces) - 1))
     middle = (len(traces) - 1) / 2
     return [
         {**trace, "x": [depth + (place - middle) * step for depth in one], "customdata": one}
