@@ -80,6 +80,7 @@ def test_epochs_of_a_run_are_its_checkpoints():
     ("frame", "columns", "said"),
     [
         (LONG.drop("value"), {}, "which column is the value"),
+        (LONG.to_dict(as_series=False), {}, "is a frame of polars, got <class 'dict'>"),
         (LONG, {"named": {"bsae": "base"}}, "no column 'bsae' of scores"),
         (LONG, {"named": {"base": "modle"}}, "the file has no column 'modle'"),
         (pl.concat([LONG, LONG]), {}, "two rows are the score of A"),

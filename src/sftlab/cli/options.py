@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="the study file (YAML)", show_default=False)]
+StudyFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY",
+        help="the study file (YAML); where results are read, the folder of an import too",
+        show_default=False,
+    ),
+]
 StoreFolder = Annotated[
     Path | None,
     typer.Option(

@@ -70,6 +70,8 @@ def tidy_scores(frame: pl.DataFrame, columns: ScoreColumns, *, name: str, origin
 
 
 def _renamed(frame: pl.DataFrame, columns: ScoreColumns) -> pl.DataFrame:
+    if not isinstance(frame, pl.DataFrame):
+        raise DataError(f"a table of scores is a frame of polars, got {type(frame)}; `polars.from_pandas` makes one")
     known = (*NEEDED, "benchmark", "value", *OPTIONAL)
     for ours, theirs in columns.named.items():
         if ours not in known:
@@ -85,7 +87,7 @@ def _renamed(frame: pl.DataFrame, columns: ScoreColumns) -> pl.DataFrame:
     if missing:
         raise DataError(
             f"which column is the {missing[0]}? The file has {', '.join(frame.columns[:20])}; say it with "
-            f"`--column {missing[0]}=NAME`"
+            f"`--column {missing[0]}=NAME`, in Python columns={{'{missing[0]}': NAME}}"
         )
     taken = [name for name in found if name not in columns.benchmarks]
     return frame.select(
