@@ -150,6 +150,8 @@ def test_asked_bases_datasets_and_benchmarks_narrow_what_is_told() -> None:
     found = predicted(holes=holes, asked=Asked(("基底-3",), ("math",), ("mmlu",)))
     untried = found.predictions.filter(~pl.col("tried"))
     assert untried.select("base", "dataset", "benchmark").rows() == [("基底-3", "math", "mmlu")]
+    said = "On mmlu, for a new base family it is 1.00 [1.00, 1.00] of pairs; the dataset put first was 0 points of"
+    assert any(text.startswith(said) for text in found.sentences)
     assert set(found.predictions["base"]) == {"基底-3"}
 
 

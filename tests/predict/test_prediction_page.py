@@ -10,6 +10,7 @@ import typer
 
 from sftlab.analyse.gain_sets import gain_sets
 from sftlab.analyse.results import imported_results
+from sftlab.analyse.schemas import DATA, SCORES, conformed
 from sftlab.cli import app
 from sftlab.predict.choosing import judged
 from sftlab.predict.gain_table import gain_table
@@ -83,6 +84,35 @@ def test_accuracy_for_gaps_on_the_released_rows(results, page) -> None:
     ]
     beyond = ends(difference(held["mixed_model"], held["mean_of_other_bases"]))
     assert said == pytest.approx([*accuracy, *beyond], abs=0.00051)
+
+
+@pytest.fixture(scope="module")
+def tiny_models():
+    folder = PAGE.parent / "tiny-models-study"
+    scores, data = (
+        conformed(pl.read_csv(folder / f"{name}.csv.gz", infer_schema_length=None), schema)
+        for name, schema in (("scores", SCORES), ("data", DATA))
+    )
+    return gain_table(gain_sets(scores), scores, data)
+
+
+def test_accuracy_for_a_new_family_of_tiny_models(tiny_models, page) -> None:
+    found = judged(tiny_models, "new_base")
+    said = numbers(page, rf"the other bases orders {FOUR} of pairs and the mixed model {FOUR}: three families")
+    names = ("mean_of_other_bases", "mixed_model")
+    assert said == pytest.approx(
+        [end for name in names for end in ends(estimate(found.held[name], "decision_accuracy", None))], abs=0.00051
+    )
+    assert found.choice == "mean_of_other_bases"
+
+
+@pytest.mark.long
+def test_accuracy_for_new_data_on_tiny_models(tiny_models, page) -> None:
+    held = judged(tiny_models, "new_dataset").held
+    said = numbers(page, rf"length alone orders {FOUR} of pairs, perplexity {FOUR}, and .*? properties, {FOUR} \(ten")
+    names = ("length", "perplexity", "mixed_model")
+    expected = [end for name in names for end in ends(estimate(held[name], "decision_accuracy", None))]
+    assert said == pytest.approx(expected, abs=0.00051)
 
 
 def test_examples_of_the_page_give_what_it_says() -> None:

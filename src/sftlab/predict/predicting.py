@@ -25,7 +25,7 @@ from sftlab.predict.left_out import QUESTIONS, Question
 from sftlab.predict.predictor import NORMAL_HALF_WIDTH, Predicted
 from sftlab.predict.predictors import PREDICTORS
 from sftlab.predict.properties import covariates
-from sftlab.predict.sentences import PLURALS, answer_sentences, skill_sentences
+from sftlab.predict.sentences import PLURALS, answer_sentences, benchmark_sentences, skill_sentences
 from sftlab.predict.skill import BOUNDS, OVER_BENCHMARKS, Statistic, difference, estimate
 
 Row = dict[str, Any]
@@ -96,8 +96,13 @@ def predict(table: GainTable, asked: Asked = EVERYTHING, *, study: str = "gains"
                 rows.extend(_Block(table, base, k, choices, told).rows(cells[base, :, k]))
     skill = [row for question, one in found.items() if one is not None for row in _skill_rows(table, question, one)]
     predictions = from_rows(rows, SCHEMAS["predictions"])
-    told_of = (*skill_sentences(table, found, skill, REFERENCE), *answer_sentences(predictions, asked))
-    return Predictions(study, (*told_of, *table.notes), predictions, from_rows(skill, SCHEMAS["prediction_skill"]))
+    sentences = (
+        *skill_sentences(table, found, skill, REFERENCE),
+        *benchmark_sentences(table, skill, asked),
+        *answer_sentences(predictions, asked),
+        *table.notes,
+    )
+    return Predictions(study, sentences, predictions, from_rows(skill, SCHEMAS["prediction_skill"]))
 
 
 def _judged(table: GainTable, question: Question) -> Judged | None:

@@ -54,6 +54,26 @@ def skill_sentences(
             yield from _trust(rows, reference[question], one.choice)
 
 
+def benchmark_sentences(table: GainTable, skill: Sequence[Row], asked: Asked) -> Iterator[str]:
+    """Skill on each benchmark that was asked for by name, with what a choice by it costs in its own unit."""
+    for name in asked.benchmarks:
+        for question, where in WHERE.items():
+            rows = {
+                row["statistic"]: row
+                for row in skill
+                if (row["question"], row["predictor"], row.get("benchmark")) == (question, CHOSEN, name)
+            }
+            if "decision_accuracy" in rows and "regret" in rows:
+                regret = rows["regret"]
+                lost = f"{amount(regret['value'], regret['unit'])} {interval(regret, regret['unit'])}".replace("+", "")
+                shown = where.format(noun=table.family_noun)
+                shown = f"{shown[0].lower()}{shown[1:]}"
+                yield (
+                    f"On {name}, {shown} it is {_share(rows['decision_accuracy'])} of pairs; the dataset put first was "
+                    f"{lost} behind the best{'' if question == 'new_base' else ' of the two'}."
+                )
+
+
 def _is_overall(row: Row, question: Question) -> bool:
     return bool(row["question"] == question and row.get("benchmark") is None)
 
@@ -103,7 +123,8 @@ def answer_sentences(predictions: pl.DataFrame, asked: Asked) -> Iterator[str]:
         what = "these bases were" if asked.bases else "every base was"
         yield f"Nothing is left to predict: {what} trained on every dataset."
         return
-    suggested = untried.filter("try_next").sort("expected_improvement", descending=True)
+    width = pl.col("ci_high") - pl.col("ci_low")
+    suggested = untried.filter("try_next").sort(pl.col("expected_improvement") / width, descending=True)
     for row in suggested.head(MOST_SUGGESTIONS).iter_rows(named=True):
         yield _suggestion(row, predictions)
     if suggested.height > MOST_SUGGESTIONS:
