@@ -71,7 +71,7 @@ said["again"] = at_work(None, 0)
 said["left"] = [path.name for path in (disk / "store").rglob("*") if path.name.startswith(".")]
 print(json.dumps(said))
 """
-PLACE = r"the file system at {0} has \d\.\d MB left: what is finished is kept, so make room there, or give another "
+PLACE = r"the file system at {0} has \d\.\d MB left: what is finished is kept, so make room there, or move "
 
 
 @pytest.fixture

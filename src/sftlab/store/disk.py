@@ -59,7 +59,8 @@ def unwritable(error: OSError, path: Path) -> StoreError:
 def full_store(path: Path) -> str:
     """Which disk is full, what became of the study's results, and what to do."""
     return (
-        f"{disk_state(path)}: what is finished is kept, so make room there, or give another `--store`, and start again"
+        f"{disk_state(path)}: what is finished is kept, so make room there, or move the store and name it with "
+        "`--store`, and start again"
     )
 
 
