@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from sftlab.analyse.tables import table
+from sftlab.cli.plan import plan
 from sftlab.cli.working import do_missing
 from sftlab.errors import StudyError
 from sftlab.execute.local import _seeing_its_gpu_alone
@@ -121,3 +122,16 @@ def test_a_worker_of_vllm_in_process_sees_its_own_gpu_alone(folder, monkeypatch)
     assert (kept.device.torch_name, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda:1", "4,7")
     alone = _seeing_its_gpu_alone(Setup(asked, folder, second, 1))
     assert (alone.device.torch_name, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda:0", "7")
+
+
+def test_plan_says_that_an_engines_own_speed_is_not_known(folder, capsys):
+    engine = {"serve": SERVE, "name": "mine", "version": "1.2.3"}
+    (folder / "study.yaml").write_text(f"{STUDY}  engine: {json.dumps(engine)}\n")
+    plan(folder / "study.yaml", folder / "store")
+    assert "speed, the study's own being unknown; to start it for each of 2 checkpoints comes to that" in (
+        capsys.readouterr().out
+    )
+    running = RUNNING.replace("PORT", "9")
+    (folder / "running.yaml").write_text(running)
+    plan(folder / "running.yaml", folder / "store")
+    assert "speed, the study's own being unknown\n" in capsys.readouterr().out
