@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sftlab.cli import app
-from sftlab.cli.predict import MOST_ROWS, print_predictions
+from sftlab.cli.predict import MOST_ROWS, print_predictions, with_something_expected
 from sftlab.predict.frames import SCHEMAS
 from tests.predict.test_predicting import made_scores
 
@@ -58,6 +58,12 @@ def test_unknown_names_are_refused_in_one_sentence(study: str, words: list[str],
     told = CliRunner().invoke(app, ["predict", study, *words])
     assert told.exit_code != 0
     assert said in str(told.exception)
+
+
+def test_what_was_seen_is_shown_where_something_is_expected_beside_it() -> None:
+    rows = [("b", "k", True, 0.5), ("b", "k", False, 0.4), ("c", "k", True, 0.5), ("c", "k", False, None)]
+    frame = pl.DataFrame(rows, schema=["base", "benchmark", "tried", "gain"], orient="row")
+    assert with_something_expected(frame)["base"].to_list() == ["b", "b"]
 
 
 def test_many_predictions_are_cut_and_counted(capsys) -> None:

@@ -110,6 +110,15 @@ def test_nothing_left_to_predict_is_a_sentence() -> None:
     assert "Nothing is left to predict: every base was trained on every dataset." in found.sentences
 
 
+def test_study_without_any_gain_says_so(tmp_path) -> None:
+    from sftlab.analyse.results import stored_results
+
+    design = Design(bases=2, datasets=("a", "b"), pending_datasets=("a", "b"), items=10, seeds=1, epochs=1)
+    found = predict_study(stored_results(*write(design, tmp_path)))
+    assert found.sentences == ("Nothing can be predicted yet: no gain is known so far.",)
+    assert found.predictions.is_empty()
+
+
 def test_new_base_beside_a_single_one_is_a_sentence_and_no_number() -> None:
     found = predicted(2, holes=tuple((1, name) for name in HELPS))
     assert found.predictions["gain"].null_count() == found.predictions.height > 0

@@ -45,7 +45,13 @@ def predict(  # noqa: PLR0913, PLR0917 - the options of the verb
     for sentence in found.sentences:
         print_line(sentence)
     print_line()
-    print_predictions(found.predictions)
+    print_predictions(found.predictions if base else with_something_expected(found.predictions))
+
+
+def with_something_expected(predictions: "pl.DataFrame") -> "pl.DataFrame":
+    """The rows of bases and benchmarks of which something untried could be told."""
+    expected = predictions.filter(~predictions["tried"] & predictions["gain"].is_not_null())
+    return predictions.join(expected, on=["base", "benchmark"], how="semi", maintain_order="left")
 
 
 def print_predictions(predictions: "pl.DataFrame") -> None:

@@ -85,8 +85,8 @@ def _why_not_new(table: GainTable, dataset: int, benchmark: int, units: int) -> 
     """Why nothing can be said of a dataset that no base has tried."""
     if not any(np.isfinite(values[:, dataset, benchmark]).any() for values in table.properties.values()):
         return (
-            f"nothing is known of {table.datasets[dataset]} but its name: list `perplexity` and `length` under the "
-            "study's `measures` and run it"
+            f"nothing is known of {table.datasets[dataset]} but its name: none of its properties (`measures` in the "
+            "study, such as perplexity and length) has been measured yet"
         )
     if units < FEWEST_DATASETS:
         name = table.scales[benchmark].benchmark

@@ -85,6 +85,9 @@ def predict_study(results: Results, asked: Asked = EVERYTHING, *, method: str | 
 
 def predict(table: GainTable, asked: Asked = EVERYTHING, *, study: str = "gains") -> Predictions:
     """Predictions from a table of gains; each kind of question goes by the predictor that does best at it there."""
+    if not table.known.any():
+        frames = (from_rows([], SCHEMAS[name]) for name in ("predictions", "prediction_skill"))
+        return Predictions(study, ("Nothing can be predicted yet: no gain is known so far.", *table.notes), *frames)
     cells = asked_cells(table, asked)
     found = {question: _judged(table, question) for question in QUESTIONS}
     choices = {question: BY_DEFAULT if one is None else one.choice for question, one in found.items()}
