@@ -14,6 +14,7 @@ from sftlab.analyse.frames import SCHEMAS
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.properties import dataset_units, independent_datasets
 from sftlab.analyse.ranking import LIKE_THESE, THESE, comparisons_frame, ranking_frame
+from sftlab.errors import DataError
 from sftlab.store import Store
 from tests.analyse.synthetic import PLANTED, Design, answers, only, replace_rows, write
 
@@ -326,3 +327,10 @@ def test_intervals_that_correction_makes_no_finding_say_so(tmp_path):
     )
     assert (row["ci_high"] < 0, row["verdict"]) == (True, "cannot tell")
     assert "not corrected for 4 properties" in found.sentences("properties", benchmark="arithmetic_test")[0]
+
+
+def test_sentences_of_an_unknown_section_are_refused_with_the_legal_ones(planted_analysis):
+    with pytest.raises(
+        DataError, match=r"no section 'dataa' of sentences \(did you mean 'data'\?\); legal: data, gains"
+    ):
+        planted_analysis.sentences("dataa")

@@ -208,3 +208,40 @@ def test_folder_that_cannot_be_written_is_told(tmp_path):
     found = diff_checkpoints(saved(tmp_path / "a", weights()), saved(tmp_path / "b", weights()))
     with pytest.raises(StoreError, match="cannot be written"):
         draw_diff(found.layers, "title", tmp_path / "no" / "x.svg")
+
+
+def test_change_of_a_small_part_is_not_that_of_the_whole_model(tmp_path):
+    base, tuned = weights(), moved(weights())
+    tuned["model.embed_tokens.weight"] = tuned["model.embed_tokens.weight"][:30].clone()
+    tuned["lm_head.weight"] = torch.ones(7)
+    tuned["model.extra.weight"] = torch.ones(3)
+    a, b = saved(tmp_path / "a", base), saved(tmp_path / "b", tuned)
+    every = sum(tensor.numel() for tensor in base.values())
+    share = (every - 30 * 24 - 60 * 24) / every
+    assert diff_checkpoints(a, b).compared_share == share
+    told = CliRunner().invoke(app, ["diff", str(a), str(b)]).stdout
+    assert f"what was compared ({100 * share:.3g} % of the base's numbers)" in told
+    assert "whole model" not in told
+
+
+def _adapter(folder, base_name):
+    saved(folder, weights())
+    name = "base_model.model.model.layers.0.self_attn.q_proj"
+    factors = {f"{name}.lora_A.weight": torch.ones(2, 24), f"{name}.lora_B.weight": torch.ones(24, 2)}
+    save_file(factors, folder / "adapter_model.safetensors")
+    (folder / "model.safetensors").unlink()
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "base_model_name_or_path": base_name}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("named", "warned"), [("org/mine", False), ("/elsewhere/mine/", False), ("org/other", True), (None, False)]
+)
+def test_adapter_of_a_base_called_otherwise_is_warned_of_and_compared(tmp_path, named, warned):
+    base, adapter = saved(tmp_path / "mine", weights()), _adapter(tmp_path / "adapter", named)
+    done = CliRunner().invoke(app, ["diff", str(base), str(adapter)])
+    assert done.exit_code == 0
+    assert "whole model  " in done.stdout
+    assert ("says that its base is org/other" in done.stderr) == warned
+    assert done.stderr.count("warning") == warned

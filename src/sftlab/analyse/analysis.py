@@ -9,6 +9,8 @@ from sftlab.analyse.audit.finding import AuditFinding
 from sftlab.analyse.effects import SECTIONS, Finding, Section, told
 from sftlab.analyse.frames import SCHEMAS, TSNE, framed
 from sftlab.analyse.model_map import ModelMap, Tsne, tsne
+from sftlab.errors import DataError
+from sftlab.study.spelling import nearest
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,11 @@ class Analysis:
     ) -> tuple[str, ...]:
         """The sentences, in reading order, of a section, a benchmark or a subject; of all where none is named.
 
-        What qualifies several of them is said once, behind them (see `effects.told`).
+        What qualifies several of them is said once, behind them (see `effects.told`). Raises DataError for a section
+        that there is not.
         """
+        if section is not None and section not in SECTIONS:
+            raise DataError(f"there is no section {section!r} of sentences{nearest(section, SECTIONS)}")
         wanted = [
             finding
             for finding in self.findings

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from sftlab.measure.checkpoint_diff import CheckpointDiff
 
 MOST_CHANGED = 10
+NEARLY_WHOLE = 0.9
+"""With less of the base's numbers compared, their change is not called that of the whole model."""
 
 
 def diff(  # noqa: PLR0913 - each is an option of the command line
@@ -31,7 +33,7 @@ def diff(  # noqa: PLR0913 - each is an option of the command line
 
     from sftlab.cli.printing import print_json, print_line
     from sftlab.measure.change_spectrum import change_spectra
-    from sftlab.measure.checkpoint_diff import checkpoint_bytes, diff_checkpoints
+    from sftlab.measure.checkpoint_diff import checkpoint_bytes, diff_checkpoints, other_base_of
     from sftlab.report.diff_picture import check_figure_name, draw_diff
 
     if figure is not None:
@@ -40,6 +42,9 @@ def diff(  # noqa: PLR0913 - each is an option of the command line
         total = sum(checkpoint_bytes(side) for side in (base, tuned) if side.exists())
         task = progress.add_task("reading", total=total)
         found = diff_checkpoints(base, tuned, on_tensor=lambda size: progress.advance(task, size))
+    for side in filter(None, (tuned, against)):
+        if (named := other_base_of(side, base)) is not None:
+            typer.echo(f"warning: the adapter {side} says that its base is {named}, not {base}: is it so?", err=True)
     if figure is not None:
         draw_diff(found.layers, f"{tuned.name} against {base.name}", figure)
     spectra = None
@@ -48,7 +53,12 @@ def diff(  # noqa: PLR0913 - each is an option of the command line
             task = progress.add_task("singular values", total=checkpoint_bytes(base))
             spectra = change_spectra(base, tuned, against=against, on_tensor=lambda size: progress.advance(task, size))
     if as_json:
-        values = {"layers": found.layers.to_dicts(), "tensors": found.tensors.to_dicts(), "notes": list(found.notes)}
+        values = {
+            "layers": found.layers.to_dicts(),
+            "tensors": found.tensors.to_dicts(),
+            "compared_share": found.compared_share,
+            "notes": list(found.notes),
+        }
         print_json(values if spectra is None else {**values, "spectra": spectra.to_dicts()})
         return
     _print(found, all_tensors=tensors)
@@ -63,6 +73,8 @@ def _print(found: "CheckpointDiff", *, all_tensors: bool) -> None:
 
     from sftlab.cli.printing import print_columns, print_line
 
+    print_line("change: |W' - W| / |W|, W the base's weights and W' the tuned ones, in the Frobenius norm")
+    print_line()
     parts = [part for part in ("all", "attention", "mlp", "norm") if part in found.layers["part"]]
     inside = found.layers.filter(pl.col("layer").is_not_null())
     if inside.height:
@@ -76,7 +88,7 @@ def _print(found: "CheckpointDiff", *, all_tensors: bool) -> None:
     print_columns(
         ("outside layers", "relative change"),
         [
-            ("whole model" if row["part"] == "all" else row["part"], _shown(row["relative_change"]))
+            (_whole(found.compared_share) if row["part"] == "all" else row["part"], _shown(row["relative_change"]))
             for row in outside.to_dicts()
         ],
     )
@@ -94,6 +106,14 @@ def _print(found: "CheckpointDiff", *, all_tensors: bool) -> None:
     print_line(", ".join(f"{count} {status}" for status, count in counts.iter_rows()))
     for note in found.notes:
         print_line(f"note: {note}")
+
+
+def _whole(share: float) -> str:
+    """What the last row is the change of: the whole model only where nearly all of it was compared."""
+    if share == 1.0:
+        return "whole model"
+    covered = f"{100 * share:.3g} % of the base's numbers"
+    return f"whole model ({covered})" if share >= NEARLY_WHOLE else f"what was compared ({covered})"
 
 
 def _print_spectra(spectra: "pl.DataFrame", *, both: bool) -> None:

@@ -8,7 +8,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,18 +50,22 @@ class CheckpointDiff:
 
     `tensors`: one row a tensor of either side; `status` is changed, equal, resized (the common rows are compared),
     reshaped or not finite (not compared), base only or tuned only; `note` says what it is called in the tuned one where
-    that differs, or that it is tied. `layers` has the columns of the table `layers`. `notes` are sentences on what was
-    not compared.
+    that differs, or that it is tied. `layers` has the columns of the table `layers`; its changes are of what was
+    compared, which is `compared_share` of the base's numbers. `notes` are sentences on what was not compared.
     """
 
     tensors: pl.DataFrame
     layers: pl.DataFrame
+    compared_share: float
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Compared:
-    """One tensor: squared norms of change and base, the largest change of a single weight, and what to say of it."""
+    """One tensor: squared norms of change and base, the largest change of a single weight, and what to say of it.
+
+    `of_base`: how many numbers the base has there; `compared`: how many of them stand in the norms.
+    """
 
     status: str
     norms: SquaredNorms | None
@@ -69,6 +73,8 @@ class _Compared:
     shape: str
     dtype: str
     note: str | None = None
+    of_base: int = 0
+    compared: int = 0
 
 
 def diff_checkpoints(base: Path, tuned: Path, *, on_tensor: Callable[[int], None] = lambda _: None) -> CheckpointDiff:
@@ -93,6 +99,18 @@ def diff_checkpoints(base: Path, tuned: Path, *, on_tensor: Callable[[int], None
     return _assembled(found)
 
 
+def other_base_of(adapter: Path, base: Path) -> str | None:
+    """The base that an adapter's config names, where that is not called as this one is; a renamed base is legal."""
+    if not is_adapter(adapter):
+        return None
+    named = json.loads((adapter / ADAPTER_CONFIG).read_text()).get("base_model_name_or_path")
+    if not isinstance(named, str) or not named.strip("/"):
+        return None
+    last = named.rstrip("/").rpartition("/")[2]
+    cached = {part.rpartition("--")[2] for part in base.resolve().parts if part.startswith("models--")}
+    return None if last in {base.name, base.resolve().name, *cached} else named
+
+
 def checkpoint_bytes(path: Path) -> int:
     """Bytes of the safetensors files of a checkpoint."""
     files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
@@ -113,9 +131,9 @@ def _compared(
                 continue
             renamed = base.raw[name] != tuned.raw[name]
             note = f"called {tuned.raw[name]} in the tuned one" if renamed else None
-            yield base.raw[name], _change(mine, theirs, note)
+            yield base.raw[name], replace(_change(mine, theirs, note), of_base=mine.numel())
         elif part_of(name) != "head" or not _is_tied(base, mine):
-            yield base.raw[name], _alone(mine, "base only")
+            yield base.raw[name], replace(_alone(mine, "base only"), of_base=mine.numel())
     for name in tuned.raw:
         if name not in base.raw:
             theirs = tuned[name]
@@ -142,14 +160,16 @@ def _change(base: "Tensor", tuned: "Tensor", note: str | None) -> _Compared:
         norms, largest = _norms(base, tuned)
         if not math.isfinite(norms.change + norms.base):
             return _Compared(NOT_FINITE, None, None, _shape(base), dtype, note)
-        return _Compared("changed" if norms.change > 0 else "equal", norms, largest, _shape(base), dtype, note)
+        status = "changed" if norms.change > 0 else "equal"
+        return _Compared(status, norms, largest, _shape(base), dtype, note, compared=base.numel())
     if base.ndim == tuned.ndim and base.shape[1:] == tuned.shape[1:]:
         rows = min(len(base), len(tuned))
         norms, largest = _norms(base[:rows], tuned[:rows])
         if not math.isfinite(norms.change + norms.base):
             return _Compared(NOT_FINITE, None, None, _shape(base), dtype, note)
         said = f"{len(base):,} rows became {len(tuned):,}; the first {rows:,} are compared"
-        return _Compared("resized", norms, largest, _shape(base), dtype, "; ".join(filter(None, (note, said))))
+        compared, note = base[:rows].numel(), "; ".join(filter(None, (note, said)))
+        return _Compared("resized", norms, largest, _shape(base), dtype, note, compared=compared)
     said = f"{_shape(base)} became {_shape(tuned)}"
     return _Compared("reshaped", None, None, _shape(base), dtype, "; ".join(filter(None, (note, said))))
 
@@ -196,19 +216,15 @@ def _adapter(base: NamedWeights, folder: Path, on_tensor: Callable[[int], None])
         mine = base[name]
         on_tensor(mine.nbytes)
         norm = _norms(mine, mine)[0].base
+        size, shape, dtype = mine.numel(), _shape(mine), _dtype(mine)
         if name not in factors:
-            yield raw, _Compared("equal", SquaredNorms(0.0, norm), 0.0, _shape(mine), _dtype(mine))
+            yield raw, _Compared("equal", SquaredNorms(0.0, norm), 0.0, shape, dtype, None, size, size)
             continue
         a, b = tensors[factors[name]], tensors[factors[name].replace(".lora_A.", ".lora_B.")]
         root = math.sqrt(a.shape[0]) if config.get("use_rslora") else a.shape[0]
         change = low_rank_squared_norm(a, b, float(config["lora_alpha"]) / root)
-        status = "changed" if change > 0 else "equal"
-        yield (
-            raw,
-            _Compared(
-                status, SquaredNorms(change, norm), None, _shape(mine), _dtype(mine), f"adapter of rank {a.shape[0]}"
-            ),
-        )
+        status, note = "changed" if change > 0 else "equal", f"adapter of rank {a.shape[0]}"
+        yield raw, _Compared(status, SquaredNorms(change, norm), None, shape, dtype, note, size, size)
 
 
 def _shape(tensor: "Tensor") -> str:
@@ -237,7 +253,8 @@ def _assembled(found: Mapping[str, _Compared]) -> CheckpointDiff:
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             notes.append(f"{statuses[status]} tensor{'s' * (len(names) != 1)} {text}: {shown}")
-    return CheckpointDiff(pl.DataFrame(rows, schema=TENSORS, orient="row"), change_table(norms), tuple(notes))
+    share = sum(one.compared for one in found.values()) / max(1, sum(one.of_base for one in found.values()))
+    return CheckpointDiff(pl.DataFrame(rows, schema=TENSORS, orient="row"), change_table(norms), share, tuple(notes))
 
 
 def _row(name: str, one: _Compared, layers: int) -> tuple[object, ...]:
