@@ -68,9 +68,9 @@ def test_what_was_seen_is_shown_where_something_is_expected_beside_it() -> None:
 
 def test_many_predictions_are_cut_and_counted(capsys) -> None:
     row = {"base": "b", "benchmark": "k", "tried": False, "gain": 0.5, "ci_low": 0.25, "ci_high": 0.75}
-    row |= {"expected_improvement": 0.5, "try_next": False}
+    row |= {"expected_improvement": 0.5, "try_next": False, "unit": "accuracy"}
     rows = [{**row, "dataset": f"d{index:04}"} for index in range(MOST_ROWS + 34)]
     print_predictions(pl.DataFrame(rows))
     said = capsys.readouterr().out
-    assert sum("+0.500" in line for line in said.splitlines()) == MOST_ROWS
+    assert sum("+50 points of accuracy  [+25, +75]" in line for line in said.splitlines()) == MOST_ROWS
     assert "34 more" in said

@@ -56,17 +56,18 @@ def with_something_expected(predictions: "pl.DataFrame") -> "pl.DataFrame":
 
 def print_predictions(predictions: "pl.DataFrame") -> None:
     """Datasets of each base and benchmark, the best first; those that were tried with what was seen."""
+    from sftlab.analyse.wording import amount, interval
     from sftlab.cli.printing import print_columns, print_line
 
     rows = []
     told = predictions.filter(predictions["gain"].is_not_null())
     for row in told.head(MOST_ROWS).iter_rows(named=True):
-        interval = "" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-        what = "seen" if row["tried"] else "expected"
-        improvement = "" if row["expected_improvement"] is None else f"{row['expected_improvement']:.3f}"
+        what, unit = "seen" if row["tried"] else "expected", row["unit"]
+        ends = "" if row["ci_low"] is None else interval(row, unit)
+        improvement = "" if row["expected_improvement"] is None else amount(row["expected_improvement"], unit)
         mark = "  <- try next" if row["try_next"] else ""
         names = row["base"], row["benchmark"], row["dataset"]
-        rows.append((*names, what, f"{row['gain']:+.3f}", interval, f"{improvement}{mark}"))
+        rows.append((*names, what, amount(row["gain"], unit), ends, f"{improvement}{mark}"))
     if rows:
         print_columns(("base", "benchmark", "dataset", "", "gain", "95 % interval", "expected improvement"), rows)
     if len(told) > len(rows):
