@@ -95,7 +95,7 @@ def test_dataset_without_a_rank_stands_behind_the_ranked_and_the_figure_says_why
     assert [mark["x"][0] for mark in marks] == pytest.approx([10.0, -20.0, 30.0])
     assert "not ranked: tried with other recipes" in marks[-1]["hovertext"][0]
     assert "n = 3 base families" in marks[0]["hovertext"][0]
-    assert "Behind the ranked stand datasets that were tried with other recipes than those ranked." in variant.caveats
+    assert "Behind the ranked stand datasets that were tried with other recipes or on other bases than those ranked." in variant.caveats
 
 
 def test_table_of_means_has_every_rank_in_shown_units(blocks):
@@ -104,13 +104,13 @@ def test_table_of_means_has_every_rank_in_shown_units(blocks):
     assert column(table, "gain") == pytest.approx([10, -20, 30])
     assert column(table, "unit") == ["points of accuracy"] * 3
     assert column(table, "counted") == ["3 base families"] * 3
-    assert column(table, "unranked") == [None, None, "tried with other recipes than those ranked"]
+    assert column(table, "unranked") == [None, None, "tried with other recipes or on other bases than those ranked"]
 
 
 def test_datasets_without_any_common_recipe_are_all_told_to_be_unranked():
     found = blocks_of(answer, ranking=[ranked("x", 0.1, None), ranked("y", 0.2, None)])
     (variant,) = found["ranking"].variants
-    assert "None is ranked: no recipe is common to all datasets." in variant.caveats
+    assert "None is ranked: no recipe and base are common to all datasets." in variant.caveats
 
 
 def test_pairs_begin_with_how_sure_they_are_and_the_sure_come_first(blocks):

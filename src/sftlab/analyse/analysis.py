@@ -28,7 +28,7 @@ class Analysis:
     - ranking: datasets by mean gain, best first; `population` is `bases like these` (interval over base families, `n`
       of them) or `these bases` (interval over paired items and seeds, `n` items that at least one base has;
       `fewest_items` is how many the base with the fewest has). Over the recipes that all datasets were tried with;
-      `rank` is null where there is none.
+      `rank` is null where there is none. Of datasets not tried on the same bases it goes by matched differences.
     - comparisons: every pair of datasets, the better one first: how much more it helped where both were tried alike.
       `smallest_effect`, here and elsewhere, is what a design with this uncertainty would have found in 4 of 5 studies
       after correction, were it the only effect.

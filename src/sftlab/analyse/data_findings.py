@@ -40,7 +40,9 @@ class Contest:
     coverage: str | None
     """What to say where datasets were not all tried alike."""
     absent: tuple[tuple[str, str], ...]
-    """Datasets of the study that are not ranked here, each with why: other recipes, or no gain."""
+    """Datasets of the study that are not ranked here, each with why: other recipes, other bases, or no gain."""
+    shares_recipe: bool
+    """Whether datasets have a recipe in common; where they cannot be ranked all the same, they share no base."""
 
     @property
     def top(self) -> Row:
@@ -49,7 +51,7 @@ class Contest:
 
     @property
     def comparable(self) -> bool:
-        """Whether all datasets were tried with a common recipe, so that one of them can be the best."""
+        """Whether datasets were tried with a recipe and on a base in common, so that one of them can be the best."""
         return self.top["rank"] is not None
 
     @property
@@ -90,7 +92,8 @@ def contests(
         rows = ranking.filter(is_key)
         population = LIKE_THESE if LIKE_THESE in rows["population"] else THESE
         of_all = rows.filter(pl.col("population") == population)
-        ranked = tuple((of_all.drop_nulls("rank") if gain_set.rankable else of_all).iter_rows(named=True))
+        placed = of_all.drop_nulls("rank")
+        ranked = tuple((placed if placed.height else of_all).iter_rows(named=True))
         top = ranked[0]["dataset"]
         pairs = comparisons.filter(is_key)
         sure = pairs.filter(pl.col("verdict") == HIGHER)
@@ -112,7 +115,8 @@ def contests(
                 pairs=pairs.filter(*of_population).height,
                 won=tuple(sure.filter(*of_population).select("dataset", "other").iter_rows()),
                 coverage=_coverage(gain_set),
-                absent=(*_tried_otherwise(gain_set), *_absent(gain_set, gains)),
+                absent=(*_tried_otherwise(gain_set, placed), *_absent(gain_set, gains)),
+                shares_recipe=bool(gain_set.rankable),
             )
         )
     return found
@@ -127,21 +131,22 @@ def _coverage(gain_set: GainSet) -> str | None:
     parts = []
     if used < tried:
         parts.append(f"only {counted(used, 'recipe')} of {tried} that all of them were tried with")
-    names = gain_set.rows["dataset"]
-    blocks = {
-        frozenset(gain_set.blocks[names.eq(name).to_numpy() & common_R].tolist())
-        for name in names.unique(maintain_order=True)
-    }
-    if len(blocks) > 1:
-        parts.append("not the same bases and recipes for every dataset, so that the order may be theirs")
+    if not gain_set.tried_alike:
+        parts.append(
+            "not the same bases and recipes for every dataset, so that they are ordered by their differences on those "
+            "that each two share"
+        )
     return f"counted are {' and '.join(parts)}" if parts else None
 
 
-def _tried_otherwise(gain_set: GainSet) -> tuple[tuple[str, str], ...]:
-    """Datasets that share no recipe with those that are ranked; nothing where none are."""
-    if not gain_set.rankable:
-        return ()
-    return tuple((name, "other recipes") for name in datasets(gain_set) if name not in gain_set.rankable)
+def _tried_otherwise(gain_set: GainSet, placed: pl.DataFrame) -> tuple[tuple[str, str], ...]:
+    """Datasets that share no recipe, or no base, with those that are ranked; nothing where none are."""
+    ranked = placed["dataset"].to_list()
+    return tuple(
+        (name, "other bases" if name in gain_set.rankable else "other recipes")
+        for name in datasets(gain_set)
+        if ranked and name not in ranked
+    )
 
 
 def _absent(gain_set: GainSet, gains: pl.DataFrame) -> tuple[tuple[str, str], ...]:
@@ -208,15 +213,20 @@ def _tally(main: Sequence[Contest]) -> str:
 
 def _standing(contest: Contest) -> str:
     if not contest.comparable:
-        return "no common recipe"
+        return "no common base" if contest.shares_recipe else "no common recipe"
     return f"{contest.top['dataset']} leads" if contest.helped else "nothing helped"
 
 
 def _unranked(contest: Contest) -> str:
-    """The gains of datasets that have no recipe in common, without an order."""
+    """The gains of datasets that have no recipe or no base in common, without an order."""
     gains = [
         f"{row['dataset']} {amount(row['gain'], row['unit'])} {interval(row, row['unit'])}" for row in contest.ranked
     ]
+    if contest.shares_recipe:
+        return (
+            f"On {contest.key[0]}, no two datasets were tried on the same base with the same recipe, so they cannot be "
+            f"ranked: their gains, {listed(gains)}, differ by base as well as by data."
+        )
     told = [f"{better} is surely better than {other}" for better, other in contest.won]
     if told:
         pairs = f"; of pairs that share one, {listed(told)}"

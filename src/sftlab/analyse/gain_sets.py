@@ -167,6 +167,15 @@ class GainSet:
         return of_ranked & np.isin(self.recipes, sorted(shared))
 
     @cached_property
+    def tried_alike(self) -> bool:
+        """Whether all datasets that may be ranked were tried on the same bases with their common recipes."""
+        names = self.rows["dataset"]
+        tried = {
+            frozenset(self.blocks[names.eq(name).to_numpy() & self.common_recipes].tolist()) for name in self.rankable
+        }
+        return len(tried) <= 1
+
+    @cached_property
     def _recipes_by_dataset(self) -> dict[str, set[int]]:
         names = self.rows["dataset"]
         return {

@@ -14,6 +14,7 @@ from sftlab.analyse.metrics import metric_named
 from sftlab.analyse.multiplicity import holm_within_families
 from sftlab.analyse.power import add_smallest_effects
 from sftlab.analyse.verdicts import Row, adjust, verdict
+from sftlab.analyse.wording import ROUNDING
 
 LIKE_THESE, THESE = "bases like these", "these bases"
 ALL_METHODS = "all"
@@ -130,28 +131,67 @@ def ranking_frame(sets: Sequence[GainSet]) -> pl.DataFrame:
 
     Only over the recipes that all datasets that are ranked were tried with (see `GainSet.rankable`). The others come
     behind them with gains over recipes of their own, and their `rank` is null: their place would be that of the recipes
-    as much as that of the data.
+    as much as that of the data. Datasets that were not all tried on the same bases are ordered by their matched
+    differences, not by these means, which are of different bases (see `_order`).
     """
     rows: list[Row] = []
     for gain_set in sets:
         weights = {}
         for name in datasets(gain_set):
             of_dataset_R = gain_set.rows["dataset"].eq(name).to_numpy()
-            ranked = name in gain_set.rankable
-            weights[name] = gain_set.weights(of_dataset_R & gain_set.common_recipes if ranked else of_dataset_R)
+            shared_R = gain_set.common_recipes if name in gain_set.rankable else True
+            weights[name] = gain_set.weights(of_dataset_R & shared_R)
         gains = {name: float(weight_R @ gain_set.gains) for name, weight_R in weights.items()}
-        order = sorted(weights, key=lambda name: (name not in gain_set.rankable, -gains[name]))
-        for rank, name in enumerate(order, start=1):
+        ranked = _order(gain_set, gains)
+        behind = sorted(
+            [name for name in weights if name not in ranked],
+            key=lambda name: (name not in gain_set.rankable, -gains[name], name),
+        )
+        for rank, name in enumerate([*ranked, *behind], start=1):
             for population, estimate in populations(gain_set, weights[name]):
                 cells = len(np.unique(gain_set.bases[weights[name] != 0]))
                 names: Row = {
                     "population": population,
                     "dataset": name,
-                    "rank": rank if name in gain_set.rankable else None,
+                    "rank": rank if name in ranked else None,
                 }
                 counts = {"cells": cells, "fewest_items": gain_set.fewest_items_of(weights[name])}
                 rows.append({**gain_set.metric_columns, **names, "gain": estimate.value, **ends(estimate), **counts})
     return framed("ranking", rows)
+
+
+def _order(gain_set: GainSet, gains: Mapping[str, float]) -> list[str]:
+    """Datasets that can be ranked, best first: by mean gain, where all were tried on the same bases and recipes.
+
+    Else a mean says as much of the bases as of the data. Next is then the dataset that no difference matched by base
+    and recipe puts behind another that is left; in a circle, where there is none, the one furthest ahead of those left
+    in sum. Datasets that share no base and recipe with others are left out, until all that remain can be compared.
+    """
+    if gain_set.tried_alike:
+        return sorted(gain_set.rankable, key=lambda name: -gains[name])
+    ahead = _matched_differences(gain_set)
+    names = list(gain_set.rankable)
+    while len(matched := [sum((name, other) in ahead for other in names) for name in names]) > min(matched) + 1:
+        names.pop(max(range(len(names)), key=lambda place: (-matched[place], place)))
+    order: list[str] = []
+    while len(names) > 1:
+        lead = {name: [ahead[name, other] for other in names if other != name] for name in names}
+        unbeaten = [name for name in names if min(lead[name]) >= -ROUNDING]
+        order.append(unbeaten[0] if unbeaten else max(names, key=lambda name: sum(lead[name])))
+        names.remove(order[-1])
+    return [*order, *names] if order else []
+
+
+def _matched_differences(gain_set: GainSet) -> dict[tuple[str, str], float]:
+    """By how much each dataset that may be ranked gains more than each other one on what both were tried on."""
+    masks = {name: gain_set.rows["dataset"].eq(name).to_numpy() for name in gain_set.rankable}
+    found: dict[tuple[str, str], float] = {}
+    for first, second in combinations(masks, 2):
+        weight_R = gain_set.difference_weights(masks[first], masks[second])
+        if weight_R is not None:
+            found[first, second] = float(weight_R @ gain_set.gains)
+            found[second, first] = -found[first, second]
+    return found
 
 
 def datasets(gain_set: GainSet) -> list[str]:

@@ -22,11 +22,12 @@ def gain_forest(gains: pl.DataFrame, unit: str, palette: Palette) -> Figure:
     """Mean gain of each dataset with its 95 % interval, best on top: dataset, value, ci_low, ci_high, n.
 
     Where `gains` has `wider_low` and `wider_high` as well, they are the interval for a wider population of bases. Where
-    it has `unranked`, datasets with such a reason stand behind those without, and their labels say so.
+    it has `unranked`, datasets with such a reason stand behind those without, and their labels say so. Where it has
+    `rank`, that is the order: means over different bases do not tell it.
     """
-    reason = pl.col("unranked") if "unranked" in gains.columns else pl.lit(None)
-    ordered = gains.with_columns(unranked=reason).sort(
-        pl.col("unranked").is_not_null(), -pl.col("value"), nulls_last=True, maintain_order=True
+    absent = {name: pl.lit(None).alias(name) for name in ("unranked", "rank") if name not in gains.columns}
+    ordered = gains.with_columns(**absent).sort(
+        pl.col("unranked").is_not_null(), "rank", -pl.col("value"), nulls_last=True, maintain_order=True
     )
     estimates = [
         Estimate(

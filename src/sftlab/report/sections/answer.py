@@ -46,8 +46,8 @@ COMPARISONS = (
 )
 COUNTS = "base families (bases, where there is one family) for bases like these, and items for these bases"
 GENERAL = "bases like these"
-OTHER_RECIPES = "tried with other recipes than those ranked"
-NO_COMMON_RECIPE = "no recipe is common to all datasets"
+OTHER_RECIPES = "tried with other recipes or on other bases than those ranked"
+NO_COMMON_RECIPE = "no recipe and base are common to all datasets"
 
 
 def answer(material: Material) -> Section:
