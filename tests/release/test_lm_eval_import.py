@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from sftlab.cli import app
 from sftlab.errors import DataError
-from sftlab.release.imports.lm_eval import lm_eval_study
+from sftlab.release.imports.lm_eval import lm_eval_study, short_names
 from tests.evaluate.conftest import with_varied_output
 from tests.lm.models import load
 
@@ -235,3 +235,28 @@ def test_an_import_is_read_by_the_other_verbs(logs, tmp_path):
         done = runner.invoke(app, words)
         assert done.exit_code == 0, (words, done.exception, done.output)
     assert "choices" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("logged", "called"),
+    [
+        (["/a/b/one", "/a/b/two/"], ["one", "two"]),
+        (["/a/x/one", "/a/y/one", "/a/two"], ["x/one", "y/one", "two"]),
+        (["/a/x/one", "/b/x/one"], ["a/x/one", "b/x/one"]),
+        (["org/one", "./one", "gpt"], ["org/one", "one", "gpt"]),
+        (["/a/x/checkpoint-10", "runs/b/x/checkpoint-20"], ["x/checkpoint-10", "x/checkpoint-20"]),
+        (["/one", "one", "../one"], ["/one", "one", "../one"]),
+        (["C:\\models\\one", "~/two"], ["one", "two"]),
+    ],
+)
+def test_models_are_called_by_the_end_of_their_path(logged, called):
+    assert list(short_names(logged).values()) == called
+
+
+def test_names_are_short_and_the_full_path_is_kept_and_taken(logs):
+    paths = {json.loads(path.read_text())["model_name"] for path in logs.rglob("results_*.json")}
+    (first,) = (path for path in paths if path.endswith("/first"))
+    study = lm_eval_study(logs, base=first)
+    assert set(study.tables["scores"]["base"]) == {"first"}
+    assert set(study.tables["scores"]["dataset"]) == {"none", "tuned"}
+    assert study.origin["path of first"] == first

@@ -84,7 +84,7 @@ def test_nan_is_a_missing_score(tmp_path):
     study = massive_sft(path, {})
     missing = row(study.tables["scores"], dataset="math", benchmark="gsm8k-4shot")
     assert (missing["status"], missing["reason"]) == ("failed", "the file has no value here")
-    assert "1 scores are missing in the file" in study.notes
+    assert "1 score is missing in the file" in study.notes
 
 
 def test_digest_is_checked(released):

@@ -83,7 +83,11 @@ def test_epochs_of_a_run_are_its_checkpoints():
         (LONG.to_dict(as_series=False), {}, "is a frame of polars, got <class 'dict'>"),
         (LONG, {"named": {"bsae": "base"}}, "no column 'bsae' of scores"),
         (LONG, {"named": {"base": "modle"}}, "the file has no column 'modle'"),
-        (pl.concat([LONG, LONG]), {}, "two rows are the score of A"),
+        (
+            pl.concat([LONG, LONG]).with_columns(size=1),
+            {},
+            r"two rows are the score of A.*`--column samples=THEIRS` \(or method, .*\), where THEIRS is one of size$",
+        ),
         (LONG.with_columns(value=pl.lit("good")), {}, "scores are numbers"),
         (LONG.head(0).cast(pl.String), {}, "the file has columns and no rows"),
         (first_changed("value", "41%"), {}, "the row of base A, dataset none, benchmark gsm8k has '41%'"),
@@ -113,3 +117,28 @@ def test_command_and_library_give_the_same_scores(tmp_path):
     assert results.runs().height == 3
     assert results.items().is_empty()
     assert results.analysis.ranking.height > 0
+
+
+def test_what_was_assumed_of_metrics_is_said_with_the_nearest_known_one():
+    assert any("no metric is named" in note for note in study_of(LONG.drop("metric")).notes)
+    (note,) = study_of(LONG.with_columns(metric=pl.lit("accuracyy"))).notes[1:2]
+    assert note.startswith("the metric 'accuracyy' is not known (did you mean 'accuracy'?)")
+    assert not any("metric" in note for note in study_of(LONG).notes)
+
+
+def test_shares_read_as_percentages_are_doubted():
+    assert any("no value exceeds 1 (the largest is 0.6)" in note for note in study_of(LONG, percent=True).notes)
+    percent = LONG.with_columns(pl.col("value") * 100)
+    assert not any("exceeds" in note for note in study_of(percent, percent=True).notes)
+
+
+def test_missing_values_are_counted():
+    assert "1 score is missing in the file" in study_of(first_changed("value", None)).notes
+    assert not any("missing" in note for note in study_of(LONG).notes)
+
+
+@pytest.mark.parametrize("kind", ["scores", "massive-sft"])
+def test_two_columns_called_alike_are_refused(tmp_path, kind):
+    (tmp_path / "a.csv").write_text("base,dataset,benchmark,value,value\nA,none,x,1,2\n")
+    with pytest.raises(DataError, match="has 2 columns called 'value': give each a name of its own"):
+        CliRunner().invoke(app, ["import", kind, str(tmp_path / "a.csv")], catch_exceptions=False)

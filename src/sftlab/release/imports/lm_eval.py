@@ -1,7 +1,9 @@
 """Logs of lm-evaluation-harness as a study: every model that was logged, its scores and its items."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,14 @@ from sftlab.analyse.metrics import main_metric, metric_named
 from sftlab.analyse.schemas import ITEMS, QUESTIONS, RUNS, SCORES, conformed, empty, from_rows
 from sftlab.errors import DataError
 from sftlab.release.imports.lm_eval_logs import LoggedTask, read_logs
-from sftlab.release.imports.scores import RECIPE, UNSTATED
+from sftlab.release.imports.scores import RECIPE, UNSTATED, unknown_metrics
 from sftlab.store.imported import ImportedStudy
 from sftlab.study.spelling import nearest
 
 ENGINE = "lm-evaluation-harness"
 NAMES = ("model", "base", "dataset")
 KNOWN = (*NAMES, "family", "epoch", *RECIPE)
+CHECKPOINT = re.compile(r"checkpoint-\d+")
 Row = dict[str, object]
 
 
@@ -47,13 +50,15 @@ def lm_eval_study(
 ) -> ImportedStudy:
     """The tables `runs`, `scores`, `items` and `questions` of a folder of logs.
 
-    `base` names the model that all others were tuned from; `models` says of each logged model its base and dataset
-    (`none` for a base itself) and what else is known of its recipe. Without either every model is a base of its own,
-    and nothing has a gain. Scores are taken again from the logged items, with intervals, and gains pair them; of tasks
+    A model that was logged by its path is called by the end of it (`short_names`); `origin` keeps the path. `base`
+    names the model that all others were tuned from; `models` says of each logged model its base and dataset (`none`
+    for a base itself) and what else is known of its recipe. Without either every model is a base of its own, and
+    nothing has a gain. Scores are taken again from the logged items, with intervals, and gains pair them; of tasks
     without logged samples only the mean is known. Raises DataError where logs or names are not as they should be.
     """
-    logs = read_logs(folder)
-    logged = list(dict.fromkeys(log.model for log in logs))
+    found = read_logs(folder)
+    logged = short_names(list(dict.fromkeys(log.model for log in found)))
+    logs = [replace(log, model=logged[log.model]) for log in found]
     known = _described(logged, models) if models is not None else _named(logged, base)
     scores: list[Row] = []
     for task in dict.fromkeys(log.task for log in logs):
@@ -62,6 +67,7 @@ def lm_eval_study(
     notes = [f"{log.task} of {log.model} has no logged samples: only its means" for log in logs if log.items.is_empty()]
     if base is None and models is None:
         notes.append("no model is named as the base (--base, --models): every model is one, and nothing has a gain")
+    notes += unknown_metrics(sorted({str(row["metric"]) for row in scores}))
     runs = [one.columns for one in known.values() if one.dataset != "none"]
     tables = {
         "runs": from_rows([{**run, "status": "done", "identity": run["run"]} for run in runs], RUNS),
@@ -71,37 +77,67 @@ def lm_eval_study(
             ["benchmark", "item"], keep="first", maintain_order=True
         ),
     }
-    return ImportedStudy(name, tables, {}, {"kind": "lm-eval", "folder": folder.name}, tuple(notes))
+    paths = {f"path of {model}": path for path, model in logged.items() if path != model}
+    return ImportedStudy(name, tables, {}, {"kind": "lm-eval", "folder": folder.name, **paths}, tuple(notes))
 
 
-def _named(logged: Sequence[str], base: str | None) -> dict[str, LoggedModel]:
+def short_names(models: Sequence[str]) -> dict[str, str]:
+    """What to call each logged model: of a path its last part, or as many as tell it from the others; a hub id whole.
+
+    `checkpoint-100` is told with the folder that it lies in.
+    """
+    parts = {model: _parts(model) for model in models}
+    lengths = {model: 2 if CHECKPOINT.fullmatch(held[-1]) else 1 for model, held in parts.items()}
+
+    def named(model: str) -> str:
+        return "/".join(parts[model][-lengths[model] :])
+
+    while True:
+        counts = Counter(map(named, models))
+        longer = [model for model in models if counts[named(model)] > 1 and lengths[model] < len(parts[model])]
+        if not longer:
+            return {model: named(model) if counts[named(model)] == 1 else model for model in models}
+        lengths |= {model: lengths[model] + 1 for model in longer}
+
+
+def _parts(model: str) -> tuple[str, ...]:
+    """The parts of a path; what is none (a hub id has one stroke inside) is one part."""
+    split = tuple(part for part in re.split(r"[/\\]", model) if part not in ("", ".", "..", "~"))
+    is_path = re.match(r"[/\\.~]|[A-Za-z]:", model) or model.count("/") > 1 or model.endswith("/")
+    return split if is_path and split else (model,)
+
+
+def _named(logged: Mapping[str, str], base: str | None) -> dict[str, LoggedModel]:
+    names = list(logged.values())
     if base is None:
-        return {model: LoggedModel(model, model, "none", {}) for model in logged}
-    meant = [model for model in logged if model == base] or [model for model in logged if base in model]
+        return {model: LoggedModel(model, model, "none", {}) for model in names}
+    meant = [model for path, model in logged.items() if base in (path, path.rstrip("/"), model)]
+    meant = meant or [model for path, model in logged.items() if base in path]
     if len(meant) != 1:
-        raise DataError(f"--base {base} is {'none' if not meant else 'several'} of the logged models: {_some(logged)}")
-    return {model: LoggedModel(model, meant[0], "none" if model == meant[0] else model, {}) for model in logged}
+        raise DataError(f"--base {base} is {'none' if not meant else 'several'} of the logged models: {_some(names)}")
+    return {model: LoggedModel(model, meant[0], "none" if model == meant[0] else model, {}) for model in names}
 
 
-def _described(logged: Sequence[str], models: pl.DataFrame) -> dict[str, LoggedModel]:
+def _described(logged: Mapping[str, str], models: pl.DataFrame) -> dict[str, LoggedModel]:
     missing = next((name for name in NAMES if name not in models.columns), None)
     if missing is not None:
         raise DataError(f"the table of models has no column {missing!r}; it needs {', '.join(NAMES)}")
     unknown = next((name for name in models.columns if name not in KNOWN), None)
     if unknown is not None:
         raise DataError(f"the table of models has a column {unknown!r}{nearest(unknown, KNOWN)}")
-    rows = {str(row["model"]): row for row in models.to_dicts()}
-    left = [model for model in logged if model not in rows]
+    names = list(logged.values())
+    rows = {logged.get(str(row["model"]), str(row["model"])): row for row in models.to_dicts()}
+    left = [model for model in names if model not in rows]
     if left:
-        raise DataError(f"the table of models does not say what {left[0]} is; logged are {_some(logged)}")
+        raise DataError(f"the table of models does not say what {left[0]} is; logged are {_some(names)}")
     return {
         model: LoggedModel(
             model,
-            str(rows[model]["base"]),
+            logged.get(str(rows[model]["base"]), str(rows[model]["base"])),
             str(rows[model]["dataset"] or "none"),
             {name: value for name, value in rows[model].items() if name not in NAMES},
         )
-        for model in logged
+        for model in names
     }
 
 

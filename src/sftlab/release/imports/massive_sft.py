@@ -12,6 +12,7 @@ from sftlab.analyse.intervals import Estimate, proportion
 from sftlab.analyse.metrics import metric_named
 from sftlab.analyse.schemas import DATA, LAYERS, RUNS, SCORES, empty, from_rows
 from sftlab.errors import DataError
+from sftlab.release.imports.scores import refuse_repeated_columns
 from sftlab.store.imported import ImportedStudy
 
 NAMES = ("model_name", "data_name", "lora", "epoch", "data_size", "lr_strategy")
@@ -57,6 +58,7 @@ def massive_sft(path: Path, origin: Mapping[str, str]) -> ImportedStudy:
     are approximate), and gains have none of their own. Raises DataError for a file of another form.
     """
     try:
+        refuse_repeated_columns(path)
         frame = pl.read_csv(path, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as csv: {str(error).splitlines()[0]}") from error
@@ -290,6 +292,6 @@ def _notes(rows: list[_Row], scores: pl.DataFrame) -> tuple[str, ...]:
     scored = {row.base for row in rows if row.run is None}
     return (
         "the file has no items: intervals are over families and datasets alone",
-        *([f"{missing} scores are missing in the file"] if missing else []),
+        *([f"{missing} score{'s are' if missing != 1 else ' is'} missing in the file"] if missing else []),
         *([f"no base row for {', '.join(sorted(bases - scored))}: no gains there"] if bases - scored else []),
     )

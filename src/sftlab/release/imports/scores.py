@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import polars as pl
 
 from sftlab.analyse.intervals import proportion
-from sftlab.analyse.metrics import metric_named
+from sftlab.analyse.metrics import METRICS, is_metric, metric_named
 from sftlab.analyse.schemas import RUNS, SCORES, conformed
 from sftlab.errors import DataError
 from sftlab.store.imported import ImportedStudy
@@ -20,6 +21,7 @@ UNSTATED = "unstated"
 BASE_ROWS = ("none", "base", "pretrain", "pretrained", "")
 MODEL = ("base", "dataset", *RECIPE, "epoch")
 SCORE = (*MODEL, "benchmark", "scorer", "metric")
+UNNAMED_METRIC = "score"
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,24 @@ class ScoreColumns:
 
 
 def read_frame(path: Path) -> pl.DataFrame:
-    """A csv, tsv or parquet file. Raises DataError where it cannot be read."""
+    """A csv, tsv or parquet file. Raises DataError where it cannot be read or two of its columns are called alike."""
+    separator = "\t" if path.suffix == ".tsv" else ","
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path)
-        return pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema_length=None)
+        refuse_repeated_columns(path, separator)
+        return pl.read_csv(path, separator=separator, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as csv, tsv or parquet: {str(error).splitlines()[0]}") from error
+
+
+def refuse_repeated_columns(path: Path, separator: str = ",") -> None:
+    """Raise DataError where a header line names two columns alike, of which either could be meant."""
+    line = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False).row(0)
+    names = [name.strip() for name in line if name]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} has {names.count(twice)} columns called {twice!r}: give each a name of its own")
 
 
 def tidy_scores(frame: pl.DataFrame, columns: ScoreColumns, *, name: str, origin: Mapping[str, str]) -> ImportedStudy:
@@ -58,15 +71,55 @@ def tidy_scores(frame: pl.DataFrame, columns: ScoreColumns, *, name: str, origin
     if twice.height:
         row = twice.row(0, named=True)
         raise DataError(
-            f"{name}: two rows are the score of {row['base']} after {row['dataset']} on {row['benchmark']}; name the "
-            f"columns that tell them apart ({', '.join(name for name in MODEL if filled[name].null_count())})"
+            f"{name}: two rows are the score of {row['base']} after {row['dataset']} on {row['benchmark']}; "
+            f"{_what_parts(filled, frame, columns)}"
         )
     scores = conformed(_with_gains(filled), SCORES)
     bases = set(scores["base"]) - set(scores.filter(pl.col("dataset") == "none")["base"])
     notes = ["the file has no items: intervals of gains are over families and datasets alone"]
     if bases:
         notes.append(f"no row of the base itself for {', '.join(sorted(bases))}: no gains there")
+    notes += _doubts(scores, columns)
     return ImportedStudy(name, {"runs": _runs(scores), "scores": scores}, {}, origin, tuple(notes))
+
+
+def _what_parts(filled: pl.DataFrame, frame: pl.DataFrame, columns: ScoreColumns) -> str:
+    """How to say what two rows of one score differ in: columns of ours that are not known, and theirs not taken."""
+    unknown = [name for name in MODEL[2:] if filled[name].null_count()]
+    used = {
+        *(columns.named.get(name, name) for name in (*NEEDED, "benchmark", "value", *OPTIONAL)),
+        *columns.benchmarks,
+    }
+    left = [name for name in frame.columns if name not in used]
+    if not unknown:
+        return "nothing tells them apart: leave one out"
+    among = f", where THEIRS is one of {', '.join(left[:10])}" if left else ", THEIRS a column to be added"
+    others = f" (or {', '.join(unknown[1:])})" if len(unknown) > 1 else ""
+    return f"name the column that tells them apart with `--column {unknown[0]}=THEIRS`{others}{among}"
+
+
+def _doubts(scores: pl.DataFrame, columns: ScoreColumns) -> list[str]:
+    """What was assumed of values and metrics, and how many values are missing."""
+    notes = unknown_metrics(scores["metric"].unique().sort().to_list())
+    missing, most = scores["value"].null_count(), scores["value"].max()
+    if missing:
+        notes.append(f"{missing} score{'s are' if missing != 1 else ' is'} missing in the file")
+    if columns.percent and isinstance(most, float) and 0 < most <= 0.01:
+        notes.append(f"no value exceeds 1 (the largest is {100 * most:g}), and all were read as percentages: are they?")
+    return notes
+
+
+def unknown_metrics(names: Sequence[str]) -> list[str]:
+    """A sentence for each metric that is not known by name: what was assumed of it, and which it resembles."""
+    notes = []
+    for name in names:
+        if name == UNNAMED_METRIC:
+            notes.append("no metric is named: more is taken as better (column `metric`)")
+        elif not is_metric(name):
+            close = get_close_matches(name, METRICS, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            notes.append(f"the metric {name!r} is not known{hint}: it is taken as a score of which more is better")
+    return notes
 
 
 def _renamed(frame: pl.DataFrame, columns: ScoreColumns) -> pl.DataFrame:
@@ -113,7 +166,7 @@ def _filled(frame: pl.DataFrame, columns: ScoreColumns) -> pl.DataFrame:
     if columns.base_rows != BASE_ROWS and not typed.select(is_base.any()).item():
         found = ", ".join(sorted(typed["dataset"].drop_nulls().unique())[:20])
         raise DataError(f"no row of a base itself: no dataset is called {columns.base_rows[0]!r}; the file has {found}")
-    metric = pl.col("metric").fill_null("accuracy" if columns.percent else "score")
+    metric = pl.col("metric").fill_null("accuracy" if columns.percent else UNNAMED_METRIC)
     scale = 100.0 if columns.percent else 1.0
     shown = typed.with_columns(
         dataset=pl.when(is_base).then(pl.lit("none")).otherwise(pl.col("dataset")),
