@@ -53,6 +53,13 @@ def test_leader_of_a_half_done_study_is_behind_no_other_on_the_bases_they_share(
     assert "ordered by their differences on those that each two share" in " ".join(sentence.caveats)
 
 
+def test_leader_that_lost_itself_does_not_say_that_nothing_helped():
+    found = gain_set({("facts", STRONG_BASE): -1.0, ("science", STRONG_BASE): 0.0, ("facts", WEAK_BASE): 6.0})
+    first, sentence, *_ = told(found)
+    assert "science leads" in first.text
+    assert "science did best where two were tried alike, with 0 bits per byte" in sentence.text
+
+
 def test_study_that_is_done_is_ranked_by_means_and_says_nothing_of_order():
     found = gain_set({**HALF_DONE, ("gsm8k", WEAK_BASE): 12.0})
     assert ranked(found) == ["gsm8k", "arithmetic", "strings"]

@@ -81,6 +81,11 @@ class Contest:
         """Whether the best dataset's mean gain is positive."""
         return bool(self.top["gain"] > 0)
 
+    @property
+    def none_helped(self) -> bool:
+        """Whether no mean gain is positive; that of the best may not be the largest, where bases differ."""
+        return all(row["gain"] <= 0 for row in self.ranked)
+
 
 def contests(
     sets: Sequence[GainSet], ranking: pl.DataFrame, comparisons: pl.DataFrame, gains: pl.DataFrame
@@ -214,7 +219,7 @@ def _tally(main: Sequence[Contest]) -> str:
 def _standing(contest: Contest) -> str:
     if not contest.comparable:
         return "no common base" if contest.shares_recipe else "no common recipe"
-    return f"{contest.top['dataset']} leads" if contest.helped else "nothing helped"
+    return "nothing helped" if contest.none_helped else f"{contest.top['dataset']} leads"
 
 
 def _unranked(contest: Contest) -> str:
@@ -247,8 +252,10 @@ def _sentence(contest: Contest) -> str:
     value = f"{amount(top['gain'], top['unit'])} {_of_the_tried(contest)}{interval(top, top['unit'])} ({n})"
     if not contest.others:
         return f"On {benchmark}, {top['dataset']}, the only dataset with a gain, brought {value}{_own(contest)}."
-    if not contest.helped:
+    if contest.none_helped:
         lead = f"On {benchmark}, no dataset helped on average; the best was {top['dataset']} with {value}"
+    elif not contest.helped:
+        lead = f"On {benchmark}, {top['dataset']} did best where two were tried alike, with {value} on its own bases"
     else:
         lead = f"On {benchmark}, {top['dataset']} helped most: {value}{_own(contest)}"
     return f"{lead}; {_against_others(contest)}."
