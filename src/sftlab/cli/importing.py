@@ -105,6 +105,7 @@ def checkpoints(  # noqa: PLR0913, PLR0917 - each is an option of the command li
     as_json: AsJson = False,
 ) -> None:
     """Models that transformers, TRL or axolotl trained, as runs of a study to be evaluated and measured."""
+    from sftlab.analyse.wording import counted
     from sftlab.cli.printing import print_json, print_line
     from sftlab.plan.quick_study import benchmark_entries
     from sftlab.release.imports.checkpoints import Stated, study_of_checkpoints, trained_folders, write_study
@@ -122,11 +123,13 @@ def checkpoints(  # noqa: PLR0913, PLR0917 - each is an option of the command li
     if as_json:
         print_json({"study": str(to), "runs": [one.name for one in found]})
         return
-    print_line(f"{to}: {len(found)} runs; what they were trained with can be mended there")
+    trained = "it was" if len(found) == 1 else "they were"
+    print_line(f"{to}: {counted(len(found), 'run')}; what {trained} trained with can be mended there")
     print_line(f"next: `sftlab plan {to}`, then `sftlab run {to}`")
 
 
 def _write(study: "ImportedStudy", folder: Path, as_json: bool) -> None:
+    from sftlab.analyse.wording import counted
     from sftlab.cli.printing import print_json, print_line
     from sftlab.store.imported import write_imported_study
 
@@ -135,7 +138,7 @@ def _write(study: "ImportedStudy", folder: Path, as_json: bool) -> None:
     if as_json:
         print_json({"study": str(folder), "rows": sizes, "notes": list(study.notes), "origin": dict(study.origin)})
         return
-    print_line(f"{folder}: {', '.join(f'{count:,} {name}' for name, count in sizes.items())}")
+    print_line(f"{folder}: {', '.join(counted(count, name.removesuffix('s'), name) for name, count in sizes.items())}")
     for note in study.notes:
         print_line(f"note: {note}")
     print_line(f"now for example: sftlab audit {folder}, sftlab analyse {folder}, sftlab report {folder}")

@@ -1,6 +1,7 @@
 """`sftlab report`: one page to look at."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
     from sftlab.analyse.results import Results
     from sftlab.plan.opening import Opened
     from sftlab.report.context import ReportContext
+    from sftlab.report.figures.files import Format
+
+
+class FigureFormat(StrEnum):
+    """What figures can be written as, in the words of the command line."""
+
+    SVG = "svg"
+    PDF = "pdf"
+    PNG = "png"
 
 
 def report(
@@ -22,27 +32,37 @@ def report(
         Path | None,
         typer.Option("--figures", help="a folder for every figure as svg, pdf and png with its data as csv"),
     ] = None,
+    figure_format: Annotated[
+        list[FigureFormat] | None,
+        typer.Option(help="of the figures, again for another; all if not given"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one self-contained html page about a study, also of a half-done one."""
+    from sftlab.analyse.wording import counted, listed
     from sftlab.cli.printing import print_json, print_line
     from sftlab.cli.texts import SECONDS, with_texts
+    from sftlab.errors import StoreError
     from sftlab.plan.opening import open_study
+    from sftlab.report.figures.files import FORMATS
     from sftlab.store.imported import is_imported
 
+    if figure_format and figures is None:
+        raise StoreError("`--figure-format` says how figures are written: name their folder with `--figures DIR`")
+    formats = tuple(one for one in FORMATS if one in (figure_format or FORMATS))
     if is_imported(study):
         results, context = _imported(study)
     else:
         opened = open_study(study, store)
         results, context = with_texts(opened, seconds=SECONDS)[0], study_context(opened)
     page = write_page(results, context, out or study.resolve().with_suffix(".html"))
-    written = [] if figures is None else _write_figures(results, context, figures)
+    written = [] if figures is None else _write_figures(results, context, figures, formats)
     if as_json:
         print_json({"report": str(page), "figures": [str(path.with_suffix("")) for path in written]})
         return
     print_line(f"report: {page}")
     if figures is not None:
-        print_line(f"{len(written)} figures as svg, pdf and png, each with its data as csv: {figures}")
+        print_line(f"{counted(len(written), 'figure')} as {listed(formats)}, each with its data as csv: {figures}")
 
 
 def write_page(results: "Results", context: "ReportContext", out: Path) -> Path:
@@ -52,19 +72,27 @@ def write_page(results: "Results", context: "ReportContext", out: Path) -> Path:
     return write_report(results.analysis, results.tables(), context, out)
 
 
-def _write_figures(results: "Results", context: "ReportContext", folder: Path) -> list[Path]:
-    """Write the figures of the page as files; on a terminal it shows how far it is."""
+def _write_figures(
+    results: "Results", context: "ReportContext", folder: Path, formats: "tuple[Format, ...]"
+) -> list[Path]:
+    """Write the figures of the page as files, and say how far it is: on a terminal at once, else each tenth."""
     from rich.console import Console
 
     from sftlab.report.page import write_report_figures
 
-    with Console(file=sys.stderr).status("drawing the figures") as status:
+    console = Console(file=sys.stderr)
+    with console.status("drawing the figures") as status:
+
+        def tell(done: int, every: int) -> None:
+            said = f"drawing the figures: {done} of {every}"
+            if console.is_terminal:
+                status.update(said)
+            elif 10 * done // every > 10 * (done - 1) // every:
+                sys.stderr.write(f"{said}\n")
+                sys.stderr.flush()
+
         return write_report_figures(
-            results.analysis,
-            results.tables(),
-            context,
-            folder,
-            on_written=lambda done, every: status.update(f"drawing the figures: {done} of {every}"),
+            results.analysis, results.tables(), context, folder, formats=formats, on_written=tell
         )
 
 

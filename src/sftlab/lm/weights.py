@@ -57,8 +57,9 @@ def open_weights(folder: Path) -> FolderWeights:
         shards = json.loads((folder / INDEX).read_text())["weight_map"]
         absent = sorted({shard for shard in shards.values() if not (folder / shard).is_file()})
         if absent:
+            count = len(set(shards.values()))
             raise ModelError(
-                f"{folder / INDEX} names {len(set(shards.values()))} files of weights, and {len(absent)} of them "
+                f"{folder / INDEX} names {count} file{'s' * (count != 1)} of weights, and {len(absent)} of them "
                 f"{'is' if len(absent) == 1 else 'are'} not there: {', '.join(absent[:3])}{' ...' * (len(absent) > 3)}"
             )
         return FolderWeights({name: folder / shard for name, shard in shards.items()})

@@ -1,6 +1,6 @@
 """One self-contained html page: figures, tables and sentences of a study, also of one that is half done."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 from sftlab.analyse.analysis import Analysis
 from sftlab.report.columnar import table_data
 from sftlab.report.context import ReportContext
-from sftlab.report.figures.files import write_figures
+from sftlab.report.figures.files import FORMATS, Format, write_figures
 from sftlab.report.overview import overview
 from sftlab.report.palette import palette
 from sftlab.report.sections import SECTIONS
@@ -42,14 +42,16 @@ def write_report_figures(
     context: ReportContext,
     folder: Path,
     *,
+    formats: Sequence[Format] = FORMATS,
     on_written: Callable[[int, int], None],
 ) -> list[Path]:
-    """Write every figure of the page into a folder as svg, pdf and png, each with its data as csv; return the csvs.
+    """Write every figure of the page into a folder in these formats, each with its data as csv; return the csvs.
 
     `on_written` hears how many of how many stand. Raises StoreError where the folder cannot be written.
     """
     material = Material(analysis, tables, context, palette(tables))
-    return write_figures([section(material) for section in SECTIONS], folder, on_written=on_written)
+    sections = [section(material) for section in SECTIONS]
+    return write_figures(sections, folder, formats=formats, on_written=on_written)
 
 
 def render(analysis: Analysis, tables: Mapping[str, pl.DataFrame], context: ReportContext) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sftlab.errors import StoreError
 from sftlab.report.blocks import Figure, Panel, Section
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 MANY = 16
 """From so many figures on they are drawn by one process per core: starting them takes as long as drawing a few."""
-FORMATS = ("svg", "pdf", "png")
+Format = Literal["svg", "pdf", "png"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 PNG_DOTS_PER_INCH = 160
 COLUMNS = ("series", "x", "y", "value", "low", "high", "note")
 NAME_LENGTH = 100
@@ -56,9 +57,13 @@ def named_figures(sections: Sequence[Section]) -> Iterator[NamedFigure]:
 
 
 def write_figures(
-    sections: Sequence[Section], folder: Path, *, on_written: Callable[[int, int], None] = lambda _done, _every: None
+    sections: Sequence[Section],
+    folder: Path,
+    *,
+    formats: Sequence[Format] = FORMATS,
+    on_written: Callable[[int, int], None] = lambda _done, _every: None,
 ) -> list[Path]:
-    """Write each figure as svg, pdf and png with its data as csv, and return the paths of the csv files.
+    """Write each figure in these formats with its data as csv, and return the paths of the csv files.
 
     `on_written` hears how many of how many stand. Raises StoreError where the folder cannot be written.
     """
@@ -66,7 +71,7 @@ def write_figures(
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in _each_written(figures, folder):
+        for path in _each_written(figures, folder, formats):
             written.append(path)
             on_written(len(written), len(figures))
     except OSError as error:
@@ -74,12 +79,12 @@ def write_figures(
     return written
 
 
-def _each_written(figures: Sequence[NamedFigure], folder: Path) -> Iterator[Path]:
+def _each_written(figures: Sequence[NamedFigure], folder: Path, formats: Sequence[Format]) -> Iterator[Path]:
     from concurrent.futures import ProcessPoolExecutor
     from functools import partial
     from multiprocessing import get_context
 
-    write = partial(write_figure, folder=folder)
+    write = partial(write_figure, folder=folder, formats=formats)
     cores = len(os.sched_getaffinity(0))
     if cores == 1 or len(figures) < MANY:
         yield from map(write, figures)
@@ -92,17 +97,17 @@ def _each_written(figures: Sequence[NamedFigure], folder: Path) -> Iterator[Path
             raise
 
 
-def write_figure(one: NamedFigure, folder: Path) -> Path:
-    """Write one figure into a folder that is there, as svg, pdf, png and csv, and return the path of the csv."""
+def write_figure(one: NamedFigure, folder: Path, *, formats: Sequence[Format] = FORMATS) -> Path:
+    """Write one figure into a folder that is there, in these formats and as csv, and return the path of the csv."""
     from matplotlib import rc_context
 
     with rc_context(SETTINGS):
-        _write_pictures(drawn(one.figure, one.title), folder / one.name)
+        _write_pictures(drawn(one.figure, one.title), folder / one.name, formats)
     return _write_data(one.figure, folder / f"{one.name}.csv")
 
 
-def _write_pictures(picture: "Drawn", path: Path) -> None:
-    for ending in FORMATS:
+def _write_pictures(picture: "Drawn", path: Path, formats: Sequence[Format]) -> None:
+    for ending in formats:
         target = path.with_name(f"{path.name}.{ending}")
         picture.savefig(target, format=ending, dpi=PNG_DOTS_PER_INCH, metadata=FIXED[ending])
 
