@@ -233,6 +233,8 @@ def test_standings_count_what_the_grid_found(results):
     assert (row["beats"], row["loses_to"]) == (sure.filter(run=A).height, sure.filter(other=A).height)
     assert row["beats"] >= 10
     assert row["beats"] + row["loses_to"] + row["unclear"] == 15
+    scored = only(results.scores(), run=A, epoch=2, benchmark="facts_quiz")
+    assert (row["ci_low"], row["ci_high"]) == (scored["gain_ci_low"], scored["gain_ci_high"])
     for _, rows in standings.group_by("base", "benchmark"):
         assert all(a >= b for a, b in itertools.pairwise(rows["gain"]))
 
@@ -269,8 +271,9 @@ def said_by(*words):
 def test_command_prints_what_the_comparison_holds(results, imported):
     row = only(compare(results, A, B).scores, benchmark="facts_quiz")
     text = said_by(imported, A, B)
-    assert f"{row['difference']:+.3f}" in text
-    assert f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]" in text
+    assert f"{100 * row['difference']:+.2f}" in text
+    assert "points of accuracy" in text
+    assert f"[{100 * row['ci_low']:+.2f}, {100 * row['ci_high']:+.2f}]" in text
     assert "A surely better" in text
     assert "item by item" in text
     value = json.loads(said_by(imported, A, B, "--json", "--benchmark", "facts_quiz"))
@@ -280,6 +283,7 @@ def test_command_prints_what_the_comparison_holds(results, imported):
 def test_command_without_models_prints_the_grid(imported, results):
     text = said_by(imported)
     assert "arithmetic/full" in text
+    assert "points of accuracy" in text
     assert "differ surely" in text or "taken as independent" in text
     pairs = json.loads(said_by(imported, "--json", "--benchmark", "facts_quiz"))["pairs"]
     assert len(pairs) == sibling_grid(results.gain_sets).height // 3

@@ -10,7 +10,7 @@ ROUNDING = 1e-12
 def amount(value: float, unit: str) -> str:
     """A signed difference with its unit; shares are written as points of a hundred."""
     scale = 100.0 if unit in SHARES else 1.0
-    return f"{signed(value * scale)} {SHARES.get(unit, unit)}"
+    return f"{signed(value * scale)} {unit_shown(unit)}"
 
 
 def interval(row: dict[str, Any], unit: str = "") -> str:
@@ -20,6 +20,29 @@ def interval(row: dict[str, Any], unit: str = "") -> str:
         return "[no interval]"
     scale = 100.0 if unit in SHARES else 1.0
     return f"[{signed(low * scale)}, {signed(high * scale)}]"
+
+
+def cell(value: float, unit: str) -> str:
+    """A signed difference as a table has it, in the unit that `unit_shown` names: shares are points of a hundred."""
+    return f"{100 * value:+.2f}" if unit in SHARES else f"{value:+.3f}"
+
+
+def interval_cell(row: dict[str, Any], unit: str, unknown: str = "unknown") -> str:
+    """The 95 % interval of a row as a table has it, in the same unit, or the word for none."""
+    low, high = row["ci_low"], row["ci_high"]
+    return unknown if low is None or high is None else f"[{cell(low, unit)}, {cell(high, unit)}]"
+
+
+def unit_shown(unit: str) -> str:
+    """The unit in which a person reads differences; those of shares are points of a hundred."""
+    return SHARES.get(unit, unit)
+
+
+def score_cell(value: float | None, unit: str) -> str:
+    """A score as a table has it: shares as percent, nothing known as a dash."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.2f} %" if unit in SHARES else f"{value:.3f}"
 
 
 def signed(value: float) -> str:

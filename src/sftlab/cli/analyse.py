@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from sftlab.cli.options import AsJson, StoreFolder, StudyFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import polars as pl
 
     from sftlab.analyse.analysis import Analysis
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST_GAINS = 200
 """A terminal shows so many gains; more are not read there."""
+FEW_GAINS = 20
+"""So many are shown where none has an interval."""
 
 
 def analyse(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False) -> None:
@@ -56,23 +60,59 @@ def print_analysis(analysis: "Analysis") -> None:
 
 
 def print_gains(gains: "pl.DataFrame") -> None:
-    """The gains of main metrics over all methods as a table, and how many are not in it."""
+    """The gains of main metrics over all methods as a table, and how many are not in it.
+
+    What is sure comes first, the larger gain before the smaller. Of gains without an interval nothing can be told, so
+    that they come last, and only where there are few others.
+    """
     import polars as pl
 
+    from sftlab.analyse.verdicts import HIGHER, LOWER
+    from sftlab.analyse.wording import SHARES, cell, interval_cell, unit_shown
     from sftlab.cli.printing import print_columns, print_line
 
-    frame = gains.filter(pl.col("main") & (pl.col("method") == "all"))
-    if frame.is_empty():
+    of_all = gains.filter(pl.col("main") & (pl.col("method") == "all"))
+    if of_all.is_empty():
         return
-    rows = []
-    for row in frame.sort("benchmark", "base", "dataset").head(MOST_GAINS).iter_rows(named=True):
-        known = row["gain"] is not None
-        interval = f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]" if row["ci_low"] is not None else "unknown"
-        gain = f"{row['gain']:+.3f}" if known else row["status"]
-        rows.append(
-            (row["benchmark"], row["base"], row["dataset"], gain, interval if known else row["reason"], row["n"])
+    size = pl.col("gain").abs() * pl.when(pl.col("unit").is_in(list(SHARES))).then(100.0).otherwise(1.0)
+    sure = pl.col("verdict").is_in([HIGHER, LOWER])
+    known = of_all.drop_nulls("gain").sort(sure, size, descending=True, maintain_order=True)
+    tested, untested = known.drop_nulls("ci_low"), known.filter(pl.col("ci_low").is_null())
+    shown = pl.concat([tested.head(MOST_GAINS), untested.head(max(0, FEW_GAINS - tested.height))])
+    rows = [
+        (
+            *(row[name] for name in ("benchmark", "base", "dataset")),
+            cell(row["gain"], row["unit"]),
+            interval_cell(row, row["unit"]),
+            unit_shown(row["unit"]),
+            "surely" if row["verdict"] in {HIGHER, LOWER} else row["verdict"],
+            row["n"],
         )
-    print_columns(("benchmark", "base", "dataset", "gain", "95 % interval", "runs"), rows)
-    if len(frame) > len(rows):
-        print_line(f"... and {len(frame) - len(rows):,} more gains: the report has them as maps, --json as numbers")
+        for row in shown.iter_rows(named=True)
+    ]
+    if rows:
+        print_columns(("benchmark", "base", "dataset", "gain", "95 % interval", "in", "how sure", "runs"), rows)
+    for line in _not_shown(of_all, shown):
+        print_line(line)
     print_line()
+
+
+def _not_shown(of_all: "pl.DataFrame", shown: "pl.DataFrame") -> "Iterator[str]":
+    """How many gains the table leaves out, and how many cells have none, with the reason."""
+    import polars as pl
+
+    from sftlab.analyse.wording import counted
+
+    known = of_all.drop_nulls("gain")
+    if known.height > shown.height:
+        bare = known.filter(pl.col("ci_low").is_null()).height - shown.filter(pl.col("ci_low").is_null()).height
+        without = f" ({bare:,} of them without an interval)" if bare else ""
+        yield (
+            f"... and {counted(known.height - shown.height, 'more gain')}{without}: the report has them as maps, "
+            "--json as numbers"
+        )
+    missing = of_all.filter(pl.col("gain").is_null())
+    if missing.height:
+        by_status = missing["status"].value_counts(sort=True)
+        parts = ", ".join(f"{row['count']:,} {row['status']}" for row in by_status.iter_rows(named=True))
+        yield f"{counted(missing.height, 'cell')} without a gain: {parts}"

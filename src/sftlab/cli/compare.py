@@ -80,6 +80,7 @@ def _said(value: object) -> str:
 
 
 def _print_scores(scores: "pl.DataFrame") -> None:
+    from sftlab.analyse.wording import cell, interval_cell, score_cell, unit_shown
     from sftlab.cli.printing import print_columns, print_line
 
     if scores.is_empty():
@@ -87,27 +88,23 @@ def _print_scores(scores: "pl.DataFrame") -> None:
         return
     rows = []
     for row in scores.sort("main", descending=True, maintain_order=True).iter_rows(named=True):
-        known = row["difference"] is not None
-        ends = "no interval" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+        known, unit = row["difference"] is not None, row["unit"]
         rows.append(
             (
                 row["benchmark"],
                 row["metric"],
-                _rounded(row["value_a"]),
-                _rounded(row["value_b"]),
-                f"{row['difference']:+.3f}" if known else row["status"],
-                ends if known else row["reason"],
+                score_cell(row["value_a"], unit),
+                score_cell(row["value_b"], unit),
+                cell(row["difference"], unit) if known else row["status"],
+                interval_cell(row, unit, "no interval") if known else row["reason"],
+                unit_shown(unit) if known else "",
                 row["n"] or "-",
                 "-" if row["p_adjusted"] is None else f"{row['p_adjusted']:.2g}",
                 {"higher": "A surely better", "lower": "B surely better"}.get(row["verdict"], "cannot tell"),
             )
         )
-    head = ("benchmark", "metric", "A", "B", "A - B (+ is better)", "95 % interval", "items", "p adjusted", "")
+    head = ("benchmark", "metric", "A", "B", "A - B (+ is better)", "95 % interval", "in", "items", "p adjusted", "")
     print_columns(head, rows)
-
-
-def _rounded(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _print_answers(answers: "pl.DataFrame") -> None:
@@ -159,6 +156,7 @@ def _answered(row: dict[str, Any], side: str) -> str:
 def _compare_siblings(results: "Results", benchmark: str | None, *, as_json: bool) -> None:
     from sftlab.analyse.comparing.comparison import of_benchmark
     from sftlab.analyse.comparing.grid import sibling_grid, sibling_standings
+    from sftlab.analyse.wording import cell, interval_cell, unit_shown
     from sftlab.cli.printing import print_columns, print_json, print_line
     from sftlab.errors import StudyError
 
@@ -173,12 +171,18 @@ def _compare_siblings(results: "Results", benchmark: str | None, *, as_json: boo
     if main.is_empty():
         raise StudyError("no base has two scored siblings yet: name two models, or run more of the study")
     shown = main.group_by("base", "benchmark", maintain_order=True).head(SIBLINGS_SHOWN)
-    columns = ("benchmark", "base", "run", "gain", "beats", "loses_to", "unclear")
     rows = [
-        [f"{value:+.3f}" if isinstance(value, float) else value for value in row]
-        for row in shown.select(columns).rows()
+        (
+            *(row[name] for name in ("benchmark", "base", "run")),
+            cell(row["gain"], row["unit"]),
+            interval_cell(row, row["unit"], "-"),
+            unit_shown(row["unit"]),
+            *(row[name] for name in ("beats", "loses_to", "unclear")),
+        )
+        for row in shown.iter_rows(named=True)
     ]
-    print_columns(("benchmark", "base", "run", "gain", "surely beats", "loses to", "cannot tell"), rows)
+    head = ("benchmark", "base", "run", "gain", "95 % interval", "in", "surely beats", "loses to", "cannot tell")
+    print_columns(head, rows)
     if shown.height < main.height:
         print_line(
             f"and {main.height - shown.height:,} behind the {SIBLINGS_SHOWN} best of each base (--json lists all)"

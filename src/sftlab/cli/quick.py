@@ -130,6 +130,7 @@ def _columns_by_file(texts: list[str], files: list[Path]) -> dict[Path, tuple[st
 def _print_answer(opened: "Opened", *, as_json: bool) -> None:
     import polars as pl
 
+    from sftlab.analyse.wording import SHARES, cell, interval_cell, score_cell
     from sftlab.cli.analyse import left_out_lines
     from sftlab.cli.printing import print_columns, print_json, print_line
     from sftlab.cli.texts import SECONDS, with_texts
@@ -147,15 +148,17 @@ def _print_answer(opened: "Opened", *, as_json: bool) -> None:
     }
     rows = []
     for row in analysis.gains.filter(pl.col("main") & (pl.col("method") == "all")).iter_rows(named=True):
-        base_row = before[row["benchmark"], row["scorer"], row["metric"]]
+        base_row, unit = before[row["benchmark"], row["scorer"], row["metric"]], row["unit"]
         rows.append(
             (
                 row["benchmark"],
                 row["metric"],
-                "unknown" if base_row["value"] is None else f"{base_row['value']:.3f}",
+                "unknown" if base_row["value"] is None else score_cell(base_row["value"], unit),
                 row["dataset"],
-                row["status"] if row["gain"] is None else f"{row['gain']:+.3f}",
-                "" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
+                row["status"]
+                if row["gain"] is None
+                else cell(row["gain"], unit) + (" points" if unit in SHARES else ""),
+                interval_cell(row, unit, ""),
                 f"{row['items'] or 0} items, {row['seeds'] or 0} seeds" if row["reason"] is None else row["reason"],
             )
         )

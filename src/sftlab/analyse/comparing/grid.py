@@ -170,6 +170,8 @@ STANDINGS: Schema = {
     "unit": TEXT,
     "run": TEXT,
     "gain": REAL,
+    "ci_low": REAL,
+    "ci_high": REAL,
     "beats": COUNT,
     "loses_to": COUNT,
     "unclear": COUNT,
@@ -179,7 +181,8 @@ STANDINGS: Schema = {
 def sibling_standings(sets: Sequence[GainSet], grid: pl.DataFrame) -> pl.DataFrame:
     """Frame `STANDINGS`: how many siblings each run surely beats and loses to on each benchmark, best gain first.
 
-    `grid` is what `sibling_grid` found; runs without a sibling are not in it.
+    `grid` is what `sibling_grid` found; runs without a sibling are not in it. The interval is that of the run's own
+    gain over its base, over the choice of items; null where those are not known.
     """
     metric = ["base", "benchmark", "scorer", "metric"]
     sure = pl.col("verdict") == HIGHER
@@ -194,7 +197,7 @@ def sibling_standings(sets: Sequence[GainSet], grid: pl.DataFrame) -> pl.DataFra
         .with_columns(unclear=pl.col("pairs") - pl.col("beats") - pl.col("loses_to"))
     )
     gains = [
-        gain_set.rows.select("base", "run", "gain").with_columns(
+        gain_set.rows.select("base", "run", "gain", *_ends_of_gains(gain_set)).with_columns(
             pl.lit(name).alias(column) for column, name in zip(metric[1:], gain_set.key, strict=True)
         )
         for gain_set in sets
@@ -206,3 +209,12 @@ def sibling_standings(sets: Sequence[GainSet], grid: pl.DataFrame) -> pl.DataFra
         pl.col("main").not_(), "place", "gain", descending=[False, False, True]
     )
     return ordered.select(pl.col(name).cast(kind) for name, kind in STANDINGS.items())
+
+
+def _ends_of_gains(gain_set: GainSet) -> list[pl.Expr]:
+    """The ends of the interval of each run's gain, as the table of scores has them; null where it has none."""
+    known = gain_set.rows.columns
+    return [
+        (pl.col(f"gain_{end}") if f"gain_{end}" in known else pl.lit(None)).cast(REAL).alias(end)
+        for end in ("ci_low", "ci_high")
+    ]
