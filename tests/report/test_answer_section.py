@@ -78,7 +78,14 @@ def test_bases_tried_of_which_no_interval_is_known_are_not_listed_beside_bases_l
     found = blocks_of(answer, ranking=[ranked("x", 0.1, 1), of_these])
     assert column(found["means"], "counted") == ["3 base families"]
     alone = blocks_of(answer, ranking=[of_these])
-    assert column(alone["means"], "counted") == ["0 items"]
+    assert column(alone["means"], "counted") == ["unknown number of items"]
+
+
+def test_items_of_bases_that_have_different_numbers_of_them_are_told_as_a_range():
+    of_these = {**ranked("x", 0.1, 1), "population": "these bases", "n": 33}
+    rows = [{**of_these, "fewest_items": fewest} for fewest in (1, 33)]
+    found = blocks_of(answer, ranking=rows)
+    assert column(found["means"], "counted") == ["1 to 33 items", "33 items"]
 
 
 def column(table, name):
@@ -95,7 +102,8 @@ def test_dataset_without_a_rank_stands_behind_the_ranked_and_the_figure_says_why
     assert [mark["x"][0] for mark in marks] == pytest.approx([10.0, -20.0, 30.0])
     assert "not ranked: tried with other recipes" in marks[-1]["hovertext"][0]
     assert "n = 3 base families" in marks[0]["hovertext"][0]
-    assert "Behind the ranked stand datasets that were tried with other recipes or on other bases than those ranked." in variant.caveats
+    behind = "Behind the ranked stand datasets that were tried with other recipes or on other bases than those ranked."
+    assert behind in variant.caveats
 
 
 def test_table_of_means_has_every_rank_in_shown_units(blocks):

@@ -46,6 +46,7 @@ COMPARISONS = (
 )
 COUNTS = "base families (bases, where there is one family) for bases like these, and items for these bases"
 GENERAL = "bases like these"
+ITEMS_UNKNOWN = "unknown number of items"
 OTHER_RECIPES = "tried with other recipes or on other bases than those ranked"
 NO_COMMON_RECIPE = "no recipe and base are common to all datasets"
 
@@ -92,10 +93,19 @@ def _ranking(material: Material, outcome: Outcome) -> Variant:
 
 
 def _counted(material: Material, rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of a `population` with a column `counted`: families for bases like these, else items."""
+    """Rows of a `population` with a column `counted`: families for bases like these, else items.
+
+    Items are a range where bases have different numbers of them, and unknown where none are known.
+    """
     of_families, of_items = counting(rows, *material.units), counting(rows, "item", "items")
+    items = pl.col("items_counted")
+    if "fewest_items" in rows.columns:
+        uneven = pl.col("fewest_items") < pl.col("n")
+        items = pl.when(uneven).then(pl.format("{} to {}", "fewest_items", items)).otherwise(items)
+    items = pl.when(pl.col("n") == 0).then(pl.lit(ITEMS_UNKNOWN)).otherwise(items)
     general = pl.col("population") == GENERAL
-    return of_families.with_columns(counted=pl.when(general).then("counted").otherwise(of_items["counted"]))
+    both = of_families.with_columns(items_counted=of_items["counted"])
+    return both.with_columns(counted=pl.when(general).then("counted").otherwise(items)).drop("items_counted")
 
 
 def with_reasons(ranking: pl.DataFrame) -> pl.DataFrame:
