@@ -136,18 +136,34 @@ def test_intervals_of_shares_stay_within_what_shares_can_be(tmp_path):
         assert ((shares["ci_low"] <= shares[value]) & (shares[value] <= shares["ci_high"])).all()
 
 
-def test_items_are_counted_where_the_base_has_them(tmp_path):
+def analysis_of_uneven_bases(tmp_path, *, fewest):
+    """The answers of a study of 30 items, of which as many as `fewest` fit base1."""
     cells, store = write(Design(bases=2, seeds=1, items=30, datasets=("facts", "code")), tmp_path / "whole")
     partly = Store(tmp_path / "partly")
     for cell in cells.scores:
-        kept = 10 if cell.base == "base1" else 30
+        kept = fewest if cell.base == "base1" else 30
         rows = store.rows(cell.identity, "items").with_row_index()
         fits = pl.when(pl.col("index") < kept).then(pl.col("status")).otherwise(pl.lit("unfit"))
         partly.commit(replace_rows(store.record(cell.identity), rows.with_columns(status=fits).drop("index")))
-    found = analysis(cells, partly)
+    return analysis(cells, partly)
+
+
+def test_base_with_a_single_item_is_named_where_there_is_no_interval_for_it(tmp_path):
+    found = analysis_of_uneven_bases(tmp_path, fewest=1)
+    assert (
+        found.ranking.filter(population=THESE)["ci_low"].null_count() == found.ranking.filter(population=THESE).height
+    )
+    why = "the bases tried have no interval, as base1 has a single item"
+    assert any(why in sentence.lower() for sentence in found.sentences("data"))
+
+
+def test_items_are_counted_where_the_base_has_them(tmp_path):
+    found = analysis_of_uneven_bases(tmp_path, fewest=10)
     for base, items in (("base0", 30), ("base1", 10)):
         assert found.gains.filter(base=base)["items"].unique().to_list() == [items]
-    assert found.ranking.filter(population=THESE)["fewest_items"].unique().to_list() == [10]
+    for frame in (found.ranking, found.comparisons):
+        assert frame.filter(population=THESE)["fewest_items"].unique().to_list() == [10]
+    assert not any("a single item" in sentence for sentence in found.sentences("data"))
     assert "(10 to 30 items)" in found.sentences("data", benchmark="facts_quiz")[0]
 
 

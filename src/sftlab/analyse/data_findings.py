@@ -41,6 +41,8 @@ class Contest:
     """What to say where datasets were not all tried alike."""
     absent: tuple[tuple[str, str], ...]
     """Datasets of the study that are not ranked here, each with why: other recipes, other bases, or no gain."""
+    single_items: tuple[str, ...]
+    """Bases on which the best dataset's gain is that of a single item, so that the bases tried have no interval."""
     shares_recipe: bool
     """Whether datasets have a recipe in common; where they cannot be ranked all the same, they share no base."""
 
@@ -121,6 +123,7 @@ def contests(
                 won=tuple(sure.filter(*of_population).select("dataset", "other").iter_rows()),
                 coverage=_coverage(gain_set),
                 absent=(*_tried_otherwise(gain_set, placed), *_absent(gain_set, gains)),
+                single_items=_single_items(gain_set, top),
                 shares_recipe=bool(gain_set.rankable),
             )
         )
@@ -142,6 +145,16 @@ def _coverage(gain_set: GainSet) -> str | None:
             "that each two share"
         )
     return f"counted are {' and '.join(parts)}" if parts else None
+
+
+def _single_items(gain_set: GainSet, dataset: str) -> tuple[str, ...]:
+    """Bases on which a dataset's gain is that of a single item; none where no items are known."""
+    if gain_set.pull is None:
+        return ()
+    bases = gain_set.rows["base"]
+    counted_R = gain_set.rows["dataset"].eq(dataset).to_numpy() & (gain_set.common_recipes | (not gain_set.rankable))
+    masks = {name: bases.eq(name).to_numpy() & counted_R for name in bases.unique(maintain_order=True)}
+    return tuple(name for name, mask_R in masks.items() if mask_R.any() and gain_set.fewest_items_of(mask_R) < 2)
 
 
 def _tried_otherwise(gain_set: GainSet, placed: pl.DataFrame) -> tuple[tuple[str, str], ...]:
@@ -262,10 +275,13 @@ def _sentence(contest: Contest) -> str:
 
 
 def _left_out(contest: Contest) -> tuple[str, ...]:
-    """What the order of the datasets leaves out, as caveats that many benchmarks may share."""
-    coverage = (contest.coverage,) if contest.coverage else ()
+    """What the order of the datasets leaves out, and why there is no interval: caveats that benchmarks may share."""
+    coverage = [contest.coverage] if contest.coverage else []
+    if contest.single_items:
+        bases = f"{listed_briefly(contest.single_items)} {'has' if len(contest.single_items) == 1 else 'have'}"
+        coverage.append(f"the bases tried have no interval, as {bases} a single item, of which no spread is known")
     if not contest.absent:
-        return coverage
+        return tuple(coverage)
     by_reason: dict[str, list[str]] = {}
     for name, reason in contest.absent:
         by_reason.setdefault(reason, []).append(name)

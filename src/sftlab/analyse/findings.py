@@ -267,7 +267,8 @@ def _levels(row: Row) -> str:
 
 def _with_interval(row: Row, units: tuple[str, str]) -> str:
     alone = row["cells"] == 1
-    n = f"one {units[0]} and dataset, n = {counted(row['n'], 'item')}" if alone else _units_and_cells(row, units)
+    items = f"n = {counted(row['n'], 'item')}" if row["n"] else "items unknown"
+    n = f"one {units[0]} and dataset, {items}" if alone else _units_and_cells(row, units)
     return f"{amount(row['difference'], row['unit'])} of gain {interval(row, row['unit'])} ({n})"
 
 

@@ -45,6 +45,7 @@ SCHEMAS: Mapping[str, Schema] = {
         "other": TEXT,
         "difference": REAL,
         **INTERVAL,
+        "fewest_items": COUNT,
         **TEST,
         "smallest_effect": REAL,
     },

@@ -229,9 +229,11 @@ def _pairs(gain_set: GainSet) -> Iterator[Row]:
         better, other = first, second
         if float(weight_R @ gain_set.gains) < 0:
             better, other, weight_R = second, first, -weight_R
+        fewest_items = gain_set.fewest_items_of(weight_R)
         for population, estimate in populations(gain_set, weight_R):
             names: Row = {"population": population, "dataset": better, "other": other, "difference": estimate.value}
-            yield {**gain_set.metric_columns, **names, **ends(estimate), "p": estimate.p, "parts": estimate.parts}
+            told = {**ends(estimate), "fewest_items": fewest_items, "p": estimate.p, "parts": estimate.parts}
+            yield {**gain_set.metric_columns, **names, **told}
 
 
 def _adjust(rows: list[Row]) -> None:

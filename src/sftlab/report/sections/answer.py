@@ -6,7 +6,7 @@ from sftlab.analyse.data_findings import INTERVALS
 from sftlab.analyse.power import PAIR, POWERS
 from sftlab.report.blocks import SCORER, Block, Column, DataTable, Panel, Prose, Section, Variant
 from sftlab.report.figures.gains import gain_forest
-from sftlab.report.sections.material import Material, counting, table_rows
+from sftlab.report.sections.material import ITEMS_UNKNOWN, Material, counting, table_rows
 from sftlab.report.sections.outcomes import (
     Outcome,
     caveats_on,
@@ -46,7 +46,6 @@ COMPARISONS = (
 )
 COUNTS = "base families (bases, where there is one family) for bases like these, and items for these bases"
 GENERAL = "bases like these"
-ITEMS_UNKNOWN = "unknown number of items"
 OTHER_RECIPES = "tried with other recipes or on other bases than those ranked"
 NO_COMMON_RECIPE = "no recipe and base are common to all datasets"
 

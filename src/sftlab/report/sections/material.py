@@ -13,6 +13,7 @@ from sftlab.report.palette import Palette
 
 VERDICTS = {HIGHER: "surely higher", LOWER: "surely lower"}
 """How verdicts read in a table; the others are words already."""
+ITEMS_UNKNOWN = "unknown number of items"
 
 
 @dataclass(frozen=True)

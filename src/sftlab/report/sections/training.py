@@ -6,7 +6,7 @@ from sftlab.report.blocks import SCORER, Block, Column, DataTable, Panel, Sectio
 from sftlab.report.figures.drawing import SURE
 from sftlab.report.figures.epochs import gain_by_epoch
 from sftlab.report.figures.methods import difference_forest, paired_gains
-from sftlab.report.sections.material import Material, counting, table_rows
+from sftlab.report.sections.material import ITEMS_UNKNOWN, Material, counting, table_rows
 from sftlab.report.sections.outcomes import (
     Outcome,
     caveats_on,
@@ -88,10 +88,9 @@ def training(material: Material) -> Section:
 def _counted(material: Material, effects: pl.DataFrame) -> pl.DataFrame:
     """Effects with a column `counted`: families, or items where there is one base and dataset."""
     alone = pl.col("cells") == 1
+    items = pl.when(pl.col("n") > 0).then(pl.format("{} items", "n")).otherwise(pl.lit(ITEMS_UNKNOWN))
     counted_effects = counting(effects, *material.units)
-    return counted_effects.with_columns(
-        counted=pl.when(alone).then(pl.format("{} items", "n")).otherwise(pl.col("counted"))
-    )
+    return counted_effects.with_columns(counted=pl.when(alone).then(items).otherwise(pl.col("counted")))
 
 
 def _contrasts(rows: pl.DataFrame) -> list[tuple[str, str, str]]:
