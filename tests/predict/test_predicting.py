@@ -283,3 +283,19 @@ def test_base_without_any_score_of_its_own_is_told() -> None:
     told = found.predictions.filter(base="基底-3")
     assert told["gain"].null_count() == 0
     assert told.height == 2 * len(HELPS)
+
+
+def test_what_the_audit_leaves_out_is_told_but_not_put_next() -> None:
+    """The score of base 3 on gsm8k cannot be one: no gain over it counts, and training again would not help."""
+    impossible = (pl.col("base") == "基底-3") & (pl.col("dataset") == "none") & (pl.col("benchmark") == "gsm8k")
+    frame = made_scores().with_columns(value=pl.when(impossible).then(1.5).otherwise("value"))
+    found = predict_study(sftlab.from_scores(frame))
+    told = found.predictions.filter(~pl.col("tried"))
+    assert told.select("base", "benchmark").unique().rows() == [("基底-3", "gsm8k")]
+    assert told["gain"].is_not_null().all()
+    assert not told["try_next"].any()
+    assert not any(text.startswith(("Try next", "What to try next")) for text in found.sentences)
+    assert found.sentences[-1] == (
+        "The audit leaves out 5 gains of cells that were tried (of 基底-3): these are told as if not tried, but never "
+        "put next (`sftlab audit`)."
+    )

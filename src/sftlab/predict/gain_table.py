@@ -15,11 +15,12 @@ from sftlab.analyse.gain_array import comparable_cells
 from sftlab.analyse.gain_sets import GainSet
 from sftlab.analyse.metrics import metric_named
 from sftlab.analyse.properties import NO_MIXTURES, Sources, dataset_units, property_values
-from sftlab.analyse.wording import listed_briefly
+from sftlab.analyse.wording import counted, listed_briefly
 from sftlab.predict.additive import additive_fit
 
 Reals = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Cell = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ class GainTable:
 
     `gain` is B x D x K, and so is `noise`, the sampling variance (items and seeds) of each gain. `base_score` is B x K,
     better upwards. `properties` are B x D x K by name; those that belong to no benchmark are the same for all K.
-    `units` names the independent dataset that each dataset counts as: mixtures that share a part are one. `notes` says
-    what of a study is not in the table.
+    `units` names the independent dataset that each dataset counts as: mixtures that share a part are one. `withheld`
+    names the cells (base, dataset, benchmark) that were tried, but of which the audit leaves all gains out. `notes`
+    says what of a study is not in the table.
     """
 
     bases: tuple[str, ...]
@@ -61,6 +63,7 @@ class GainTable:
     noise: Reals
     base_score: Reals
     properties: Mapping[str, Reals] = field(default_factory=dict)
+    withheld: frozenset[Cell] = frozenset()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -125,11 +128,17 @@ class GainTable:
 
 
 def gain_table(
-    sets: Sequence[GainSet], scores: pl.DataFrame, data: pl.DataFrame, *, sources: Sources = NO_MIXTURES
+    sets: Sequence[GainSet],
+    scores: pl.DataFrame,
+    data: pl.DataFrame,
+    *,
+    sources: Sources = NO_MIXTURES,
+    unaudited: pl.DataFrame | None = None,
 ) -> GainTable:
     """The gains of a study in main metrics, with the bases and datasets that it names and has not tried yet.
 
-    `sets` are the gains (of `gain_sets`), `scores` and `data` the tables. A gain is that over the recipes that every
+    `sets` are the gains (of `gain_sets`), `scores` and `data` the tables, `unaudited` the scores with those that the
+    audit excludes. A gain is that over the recipes that every
     dataset was tried with (see `gains_alike`). Mixtures of datasets that were tried alone are left out: they are no
     datasets of their own. Where all bases are of one family each base counts as its own.
     """
@@ -142,6 +151,7 @@ def gain_table(
     units = dataset_units(named, sources)
     axes = (bases, tuple(units), tuple(Scale(*one.key) for one in main))
     gain, noise = _gains(main, axes)
+    withheld = frozenset[Cell]() if unaudited is None else _withheld(unaudited, axes, ~np.isnan(gain))
     return GainTable(
         bases=bases,
         families=tuple(families.values()),
@@ -152,7 +162,8 @@ def gain_table(
         noise=noise,
         base_score=_base_scores(scores, axes),
         properties=_properties(data, axes),
-        notes=tuple(_notes(main, tuple(name for name in named if name not in units), axes[1])),
+        withheld=withheld,
+        notes=(*_notes(main, tuple(name for name in named if name not in units), axes[1]), *_audit_note(withheld)),
     )
 
 
@@ -167,6 +178,14 @@ def _notes(sets: Sequence[GainSet], mixtures: tuple[str, ...], datasets: tuple[s
             yield f"On {one.key[0]} gains of {listed_briefly(apart)} count as unknown: {why}."
 
 
+def _audit_note(withheld: Collection[Cell]) -> Iterator[str]:
+    """What was tried although it counts as unknown."""
+    if withheld:
+        bases = listed_briefly(sorted({base for base, _, _ in withheld}))
+        cells = f"{counted(len(withheld), 'gain')} of cells that were tried (of {bases})"
+        yield f"The audit leaves out {cells}: these are told as if not tried, but never put next (`sftlab audit`)."
+
+
 Axes = tuple[tuple[str, ...], tuple[str, ...], tuple[Scale, ...]]
 
 
@@ -179,6 +198,21 @@ def _gains(sets: Sequence[GainSet], axes: Axes) -> tuple[Reals, Reals]:
             if dataset in dataset_at:
                 both[base_at[base], dataset_at[dataset], k] = alike[base, dataset], variance
     return both[..., 0], both[..., 1]
+
+
+def _withheld(unaudited: pl.DataFrame, axes: Axes, known: Mask) -> frozenset[Cell]:
+    """Cells of the axes without a known gain that have one in the table `scores` before its audit."""
+    tried = unaudited.filter(pl.col("run").is_not_null() & pl.col("gain").is_not_null())
+    base_at, dataset_at = _places(axes[0]), _places(axes[1])
+    scale_at = {scale: k for k, scale in enumerate(axes[2])}
+    found = tried.select("base", "dataset", "benchmark", "scorer", "metric").unique()
+    return frozenset(
+        (base, dataset, scale[0])
+        for base, dataset, *scale in found.iter_rows()
+        if dataset in dataset_at
+        and (place := scale_at.get(Scale(*scale))) is not None
+        and not known[base_at[base], dataset_at[dataset], place]
+    )
 
 
 def gains_alike(one: GainSet) -> dict[tuple[str, str], float]:

@@ -69,7 +69,7 @@ def predict_study(results: Results, asked: Asked = EVERYTHING, *, method: str | 
 
     `method` takes the gains of one training method alone. Raises StudyError for names that are not there.
     """
-    scores = results.audited_scores
+    scores, unaudited = results.audited_scores, results.scores()
     if method is None:
         sets = results.gain_sets
     else:
@@ -78,9 +78,11 @@ def predict_study(results: Results, asked: Asked = EVERYTHING, *, method: str | 
             raise StudyError(
                 f"no run of this study has the method {method!r}: its methods are {listed_briefly(methods)}"
             )
-        scores = scores.filter((pl.col("method") == method) | (pl.col("dataset") == "none"))
+        of_method = (pl.col("method") == method) | (pl.col("dataset") == "none")
+        scores, unaudited = scores.filter(of_method), unaudited.filter(of_method)
         sets = gain_sets(scores, results.influences)
-    return predict(gain_table(sets, scores, results.data(), sources=results.sources), asked, study=results.study)
+    table = gain_table(sets, scores, results.data(), sources=results.sources, unaudited=unaudited)
+    return predict(table, asked, study=results.study)
 
 
 def predict(table: GainTable, asked: Asked = EVERYTHING, *, study: str = "gains") -> Predictions:
@@ -102,7 +104,7 @@ def predict(table: GainTable, asked: Asked = EVERYTHING, *, study: str = "gains"
     sentences = (
         *skill_sentences(table, found, skill, REFERENCE),
         *benchmark_sentences(table, skill, asked),
-        *answer_sentences(predictions, asked),
+        *answer_sentences(predictions, asked, table.withheld),
         *table.notes,
     )
     return Predictions(study, sentences, predictions, from_rows(skill, SCHEMAS["prediction_skill"]))
@@ -179,13 +181,17 @@ class _Block:
         return {"gain": gain, "ci_low": max(low, gain - half), "ci_high": min(high, gain + half)}
 
     def _suggest(self, rows: list[Row]) -> None:
-        """Mark what to try next: an interval says something where it does not hold all gains seen on the benchmark."""
+        """Mark what to try next: an interval says something where it does not hold all gains seen on the benchmark.
+
+        What was tried, but is left out by the audit, is scored again for less than it takes to train.
+        """
         telling = [
             row
             for row in rows
             if row.get("expected_improvement") is not None
             and (row["ci_low"] > self._range[0] or row["ci_high"] < self._range[1])
             and row["ci_high"] > self._best
+            and (row["base"], row["dataset"], row["benchmark"]) not in self._table.withheld
         ]
         if telling:
             max(telling, key=lambda row: float(row["expected_improvement"]))["try_next"] = True

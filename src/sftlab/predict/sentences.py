@@ -1,6 +1,6 @@
 """Predictions and their skill in plain sentences."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -8,7 +8,7 @@ import polars as pl
 from sftlab.analyse.wording import amount, counted, interval, listed_briefly
 from sftlab.predict.asking import Asked
 from sftlab.predict.choosing import CHOSEN, Judged
-from sftlab.predict.gain_table import GainTable
+from sftlab.predict.gain_table import Cell, GainTable
 from sftlab.predict.left_out import Question
 from sftlab.predict.predictors import PREDICTORS
 
@@ -116,7 +116,7 @@ def _beats(rows: Mapping[tuple[str, str], Row], reference: str, choice: str) -> 
     return f"The mixed model {'beats' if surely else 'does not surely beat'} {what}: {by}. {shown}."
 
 
-def answer_sentences(predictions: pl.DataFrame, asked: Asked) -> Iterator[str]:
+def answer_sentences(predictions: pl.DataFrame, asked: Asked, withheld: Collection[Cell]) -> Iterator[str]:
     """What to try next, base by base, and what cannot be told."""
     untried = predictions.filter(~pl.col("tried"))
     if untried.is_empty():
@@ -129,8 +129,8 @@ def answer_sentences(predictions: pl.DataFrame, asked: Asked) -> Iterator[str]:
         yield _suggestion(row, predictions)
     if suggested.height > MOST_SUGGESTIONS:
         yield f"... and {suggested.height - MOST_SUGGESTIONS} more: column `try_next` with --json."
-    told = untried.filter(pl.col("gain").is_not_null())
-    if suggested.is_empty() and not told.is_empty():
+    told = untried.filter(pl.col("gain").is_not_null()).select("base", "dataset", "benchmark")
+    if suggested.is_empty() and not set(told.iter_rows()).issubset(withheld):
         yield "What to try next cannot be told: no interval is narrow enough to say anything."
     reasons = untried.filter(pl.col("reason").is_not_null())
     for (reason,), of_reason in reasons.partition_by("reason", as_dict=True, maintain_order=True).items():
@@ -144,7 +144,7 @@ def _suggestion(row: Row, predictions: pl.DataFrame) -> str:
         pl.col("tried") & (pl.col("base") == row["base"]) & (pl.col("benchmark") == row["benchmark"])
     ).sort("gain", descending=True)
     if seen.is_empty():
-        so_far = "nothing was tried there so far"
+        so_far = "no gain is known there so far"
     else:
         best = seen.row(0, named=True)
         so_far = f"the best so far, {best['dataset']}, brought {amount(best['gain'], row['unit'])}"
