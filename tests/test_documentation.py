@@ -6,6 +6,8 @@ import pytest
 import typer
 
 from sftlab.analyse import library, schemas
+from sftlab.analyse.audit.checks import CHECKS, EXCLUDING
+from sftlab.analyse.frames import SCHEMAS
 from sftlab.analyse.tables import TABLES
 from sftlab.cli import app
 from sftlab.study.reading import load_study
@@ -18,6 +20,26 @@ def test_every_table_has_a_page_with_its_columns_in_order(name: str) -> None:
     page = (DOCS / "tables" / f"{name}.md").read_text()
     columns = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
     assert columns == list(getattr(schemas, name.upper()))
+
+
+def test_index_of_the_tables_links_each_page() -> None:
+    index = (DOCS / "tables" / "README.md").read_text()
+    assert re.findall(r"^\| \[`(\w+)`\]\(\1\.md\) \|", index, flags=re.MULTILINE) == list(TABLES)
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", index))
+    assert linked == {path.name for path in (DOCS / "tables").glob("*.md")} - {"README.md"}
+
+
+def test_page_of_the_audit_has_every_check_and_what_it_excludes() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| .+ \| (yes|no) \|$", (DOCS / "audit.md").read_text(), re.MULTILINE)
+    expected = [
+        (check.__name__, str(check.__doc__).splitlines()[0], "yes" if check in EXCLUDING else "no") for check in CHECKS
+    ]
+    assert rows == expected
+
+
+def test_library_page_names_every_frame_of_the_analysis() -> None:
+    listed = re.findall(r"^- `(\w+)`: ", (DOCS / "library.md").read_text(), flags=re.MULTILINE)
+    assert sorted(listed) == sorted([*SCHEMAS, "map_tsne"])
 
 
 def test_study_in_the_readme_can_be_read(tmp_path: Path) -> None:
@@ -34,7 +56,11 @@ def test_study_in_the_readme_can_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/tutorial.md", "docs/importing.md", "docs/report.md", "docs/tiny-models-study.md"]
+    "page",
+    [
+        "README.md",
+        *(f"docs/{name}.md" for name in ("tutorial", "importing", "report", "tiny-models-study", "audit", "diff")),
+    ],
 )
 def test_every_command_in_the_documentation_exists_with_its_options(page: str) -> None:
     text = (DOCS.parent / page).read_text()
