@@ -157,6 +157,9 @@ def test_shard_that_is_missing_is_named(tmp_path):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ModelError, match=r"names 2 files of weights, and 1 of them is not there: model-2\.safetensors"):
         diff_checkpoints(saved(tmp_path / "a", weights()), folder)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"b": "model-2.safetensors"}}))
+    with pytest.raises(ModelError, match="names 1 file of weights, and 1 of them"):
+        diff_checkpoints(saved(tmp_path / "a", weights()), folder)
 
 
 def test_norms_of_large_tensors_keep_their_digits(tmp_path):
