@@ -60,9 +60,9 @@ def test_power_is_that_of_the_design_with_typical_spreads(fields: dict[str, obje
     assert one.choice == smallest_choice(design, TYPICAL_BITS, questions=1)
     assert found.correlation == smallest_correlation(5, level=0.05 / found.questions["properties"])
     lines = power_lines(found)
-    assert "3 base families, 5 datasets and 2 seeds" in lines[0]
+    assert "3 base families, 5 datasets, 2 seeds and 40 items a benchmark" in lines[0]
     assert "corrected for 10 questions" in lines[0]
-    assert "data with 40 items" in lines[0]
+    assert "on data" in lines[0]
 
 
 def test_single_base_is_said_to_speak_of_itself_alone(fields: dict[str, object], tmp_path: Path) -> None:

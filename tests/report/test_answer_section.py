@@ -132,7 +132,7 @@ def test_what_the_design_could_have_seen_is_a_table_of_its_question_alone(blocks
     table = blocks["power"]
     assert column(table, "effect") == [
         "11.5 points of accuracy",
-        "more than 100 points (no difference that there can be)",
+        "more than 100 points",
     ]
     assert column(table, "n") == [3, 100]
     assert column(table, "population") == ["bases like these", "these bases"]

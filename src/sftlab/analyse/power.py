@@ -171,8 +171,8 @@ def power_findings(power: pl.DataFrame) -> Iterator[Finding]:
     for (population,), rows in pairs.partition_by("population", as_dict=True, maintain_order=True).items():
         questions = int(rows["questions"].max())  # type: ignore[arg-type]
         text = (
-            f"For {population}, a design like this finds a lone difference between two datasets in 4 of 5 studies, "
-            f"corrected for {counted(questions, 'question')}, from {smallest_effects(rows.to_dicts())} on."
+            f"For {population}, the smallest lone difference between two datasets that a design like this finds in 4 "
+            f"of 5 studies, corrected for {counted(questions, 'question')}, is {smallest_effects(rows.to_dicts())}."
         )
         yield Finding("data", text, subject=POWERS)
     for (question,), rows in (
@@ -187,7 +187,18 @@ def power_findings(power: pl.DataFrame) -> Iterator[Finding]:
 
 
 def smallest_effects(rows: Sequence[Row]) -> str:
-    """The smallest effects of benchmarks in words; of many the range for each unit."""
+    """The smallest effects of benchmarks in words; of many the range for each unit.
+
+    Behind them, where some are beyond what scores differ by, that nothing would be found there.
+    """
+    beyond = {
+        seen(row["smallest_effect"], row["unit"]) for row in rows if _is_beyond(row["smallest_effect"], row["unit"])
+    }
+    where = f" (where it is {' or '.join(sorted(beyond))}, nothing would be found)" if beyond else ""
+    return _effects_on(rows) + where
+
+
+def _effects_on(rows: Sequence[Row]) -> str:
     if len(rows) <= MANY:
         on: dict[str, list[str]] = {}
         for row in rows:
@@ -203,10 +214,13 @@ def smallest_effects(rows: Sequence[Row]) -> str:
     return listed(told)
 
 
+def _is_beyond(effect: float, unit: str) -> bool:
+    """Whether no score differs by so much: all of a share, or all the bits of bytes of which nothing is known."""
+    return effect > (1 if unit in SHARES else BITS_OF_A_BYTE if unit == "bits per byte" else math.inf)
+
+
 def seen(effect: float, unit: str) -> str:
-    """A smallest effect with its unit, or in words where no score differs by so much."""
-    if unit in SHARES and effect > 1:
-        return "more than 100 points (no difference that there can be)"
-    if unit == "bits per byte" and effect > BITS_OF_A_BYTE:
-        return f"more than {BITS_OF_A_BYTE} bits per byte (as much as bytes hold of which nothing is known)"
+    """A smallest effect with its unit, or the most that scores differ by where it is more."""
+    if _is_beyond(effect, unit):
+        return f"more than {'100 points' if unit in SHARES else f'{BITS_OF_A_BYTE} bits per byte'}"
     return amount(effect, unit).lstrip("+")

@@ -20,7 +20,7 @@ from sftlab.analyse.planned_power import (
 from sftlab.analyse.power import smallest_correlation, smallest_effects
 from sftlab.analyse.score_tables import scores_table
 from sftlab.analyse.verdicts import LEVEL
-from sftlab.analyse.wording import SHARES, counted, listed_briefly, plain
+from sftlab.analyse.wording import SHARES, counted, listed, listed_briefly, plain
 from sftlab.plan.benchmark_items import BenchmarkItems
 from sftlab.plan.resolve import Resolved
 from sftlab.store import Store
@@ -174,28 +174,30 @@ def power_lines(power: StudyPower) -> list[str]:
     """The paragraph of a plan on what the study could see, in plain sentences."""
     design, lines = power.design, []
     plural = "base families" if power.units == "base family" else "bases"
-    has = (
-        f"{counted(design.families, power.units, plural)}, {counted(design.datasets, 'dataset')} and "
-        f"{counted(design.seeds, 'seed')}"
-    )
+    parts = [
+        counted(design.families, power.units, plural),
+        counted(design.datasets, "dataset"),
+        counted(design.seeds, "seed"),
+    ]
+    has = listed([*parts, f"{counted(power.benchmarks[0].items, 'item')} a benchmark"] if _even(power) else parts)
     asked = power.questions["datasets"]
-    corrected = f"in 4 of 5 studies, corrected for {counted(asked, 'question')}" if asked > 1 else "in 4 of 5 studies"
+    corrected = f"in 4 of 5 studies, corrected for {counted(asked, 'question')}," if asked > 1 else "in 4 of 5 studies"
     told = [
-        f"from about {smallest_effects(rows)} on {whom}"
+        f"{whom}, {smallest_effects(rows)}"
         for field, whom in (("new_bases", "for new bases like these"), ("these_bases", "for these bases alone"))
         if (rows := _rows(power, field))
     ]
     if told:
         lines.append(
-            f"power: with {has} a lone difference between two datasets is found {corrected}, {'; '.join(told)}: "
-            "smaller ones would mostly not be seen"
+            f"power: with {has} the smallest lone difference between two datasets that is found {corrected} is "
+            f"roughly, {'; '.join(told)}: smaller ones would mostly not be seen"
         )
     if design.families < 2 and design.datasets > 1:
         lines.append("power: a single base says nothing of other bases, however many items it is asked")
     if rows := _rows(power, "choice"):
         lines.append(
-            "power: a lone difference between two levels of a training choice, such as the method, from about "
-            f"{smallest_effects(rows)} on"
+            "power: the smallest lone difference between two levels of a training choice, such as the method, is about "
+            f"{smallest_effects(rows)}"
         )
     if power.correlation is not None and power.correlation > NEARLY_ONE:
         lines.append("power: next to no correlation of a data property with gain could be told from chance")
@@ -206,9 +208,19 @@ def power_lines(power: StudyPower) -> list[str]:
     return [*lines, *_assumptions(power)] if lines else []
 
 
+def _even(power: StudyPower) -> bool:
+    """Whether all benchmarks have as many items, which is then said once."""
+    return len({one.items for one in power.benchmarks}) == 1
+
+
 def _rows(power: StudyPower, field: str) -> list[dict[str, object]]:
+    even = _even(power)
     return [
-        {"benchmark": f"{one.benchmark} with {counted(one.items, 'item')}", "unit": one.unit, "smallest_effect": effect}
+        {
+            "benchmark": one.benchmark if even else f"{one.benchmark} with {counted(one.items, 'item')}",
+            "unit": one.unit,
+            "smallest_effect": effect,
+        }
         for one in power.benchmarks
         if (effect := getattr(one, field)) is not None
     ]
