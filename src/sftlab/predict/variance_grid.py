@@ -14,10 +14,14 @@ from sftlab.predict.gain_table import GainTable, Reals
 
 WITHIN_FAMILY = 0.5
 """Correlation of the effects of two bases of one family."""
-BASE_VARIANCES = (0.3, 2.0, 12.0)
-DATASET_VARIANCES = (0.0, 0.3, 2.0, 12.0)
+BASE_VARIANCES = (0.3, 2.0, 12.0, 300.0)
+DATASET_VARIANCES = (0.0, 0.3, 2.0, 12.0, 300.0)
 LIKENESS_VARIANCES = (0.5,)
-"""In units of the variance of what is left of a single gain. Bases always vary: a new one is never surely average."""
+"""In units of the variance of what is left of a single gain. Bases always vary: a new one is never surely average.
+
+The largest are for tables in which level and effect leave next to nothing: a smaller one would make a new base, or new
+data, look surely like the rest.
+"""
 
 
 @dataclass(frozen=True, eq=False)
