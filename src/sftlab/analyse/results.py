@@ -14,6 +14,7 @@ from sftlab.analyse.gain_sets import GainSet, Influence, MetricKey, gain_sets, i
 from sftlab.analyse.item_tables import influences_of_items
 from sftlab.analyse.properties import Sources, sources_of
 from sftlab.analyse.schemas import CONTRACT, conformed, empty
+from sftlab.analyse.superseded import superseded_notes
 from sftlab.analyse.tables import TABLES, table
 from sftlab.errors import StudyError
 from sftlab.store import Store
@@ -25,8 +26,8 @@ from sftlab.study.spelling import nearest
 class Results:
     """The contract tables of one study and what follows from them.
 
-    `notes` are sentences on what an import could not take over. Tables have the columns of the contract, also where
-    they are empty.
+    `notes` are sentences on what an import could not take over, or a store holds uncounted. Tables have the columns of
+    the contract, also where they are empty.
     """
 
     def __init__(
@@ -177,6 +178,7 @@ def stored_results(cells: Cells, store: Store) -> Results:
         lambda name: table(name, cells, store),
         lambda: item_influences(cells, store),
         sources=sources_of(cells),
+        notes=superseded_notes(cells, store),
         stored=_Stored(cells, store),
     )
 

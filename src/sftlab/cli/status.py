@@ -7,6 +7,7 @@ def status(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False)
     """Show what is done, running and failed (with reasons), and the time left."""
     from dataclasses import asdict
 
+    from sftlab.analyse.superseded import superseded_notes
     from sftlab.cli.printing import duration, print_json, print_line
     from sftlab.execute.progress import NOTE_PREFIX, is_alive, is_at_work
     from sftlab.plan.opening import open_study
@@ -38,6 +39,8 @@ def status(study: StudyFile, store: StoreFolder = None, as_json: AsJson = False)
     print_line(f"study {opened.study.study}, store {held.root}")
     for kind, count in found.items():
         print_line(f"{kind}: {count.held} of {count.total} done")
+    for sentence in superseded_notes(cells, held):
+        print_line(sentence)
     for note in running:
         left, rate = note.get("seconds_left"), note.get("tokens_per_second")
         speed = f", {rate:,.0f} training tokens/s" if isinstance(rate, float) else ""
