@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from sftlab.analyse.item_scores import score_estimate
-from sftlab.analyse.metrics import main_metric, metric_named
+from sftlab.analyse.metrics import METRICS, main_metric, metric_named
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,13 @@ def test_main_metric_is_accuracy_then_bits_then_exact_match(available, main):
     assert main_metric(available) == main
 
 
-def test_only_bits_are_better_when_lower():
-    assert not metric_named("bits_per_byte").higher_is_better
+def test_better_is_the_way_that_the_harness_says():
+    from lm_eval.api import metrics, registry
+
+    assert metrics
+    known = {name: higher for name, higher in registry.HIGHER_IS_BETTER_REGISTRY.items() if name in METRICS}
+    assert {"bits_per_byte", "word_perplexity", "byte_perplexity", "perplexity", "brier_score", "ter"} <= set(known)
+    assert {name: metric_named(name).higher_is_better for name in known} == known
     assert metric_named("accuracy").higher_is_better
     assert metric_named("f1").unit == "score"
 

@@ -24,6 +24,7 @@ class Metric:
 
 
 BITS_PER_BYTE = Metric("bits per byte", higher_is_better=False, pooled=True)
+PERPLEXITY = Metric("perplexity", higher_is_better=False)
 METRICS = {
     "accuracy": Metric("accuracy", higher_is_better=True, share=True),
     "accuracy_per_byte": Metric("accuracy", higher_is_better=True, share=True),
@@ -41,6 +42,11 @@ METRICS = {
     "rating": Metric("rating points", higher_is_better=True, bounds=(1.0, 10.0)),
     "win_rate": Metric("win rate", higher_is_better=True, share=True),
     "length_controlled_win_rate": Metric("length-controlled win rate", higher_is_better=True, share=True),
+    "perplexity": PERPLEXITY,
+    "word_perplexity": PERPLEXITY,
+    "byte_perplexity": PERPLEXITY,
+    "brier_score": Metric("Brier score", higher_is_better=False),
+    "ter": Metric("TER", higher_is_better=False),
 }
 MAIN_FIRST = (
     ("likelihood", "accuracy"),
