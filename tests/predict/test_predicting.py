@@ -81,8 +81,8 @@ def test_next_to_try_is_what_would_improve_on_the_best_so_far(with_holes: Predic
 
 def test_skill_is_said_beside_the_mean_of_the_other_bases_and_a_coin(with_holes: Predictions) -> None:
     said = with_holes.sentences[0]
-    assert said.startswith("For a new base family two datasets are ordered rightly in 1.00 [1.00, 1.00] of pairs")
-    assert "the mean of the other bases 1.00 [1.00, 1.00]" in said
+    assert said.startswith("For a new base family two datasets are ordered rightly in 1.00 [no interval] of pairs")
+    assert "the mean of the other bases 1.00 [no interval]" in said
     assert said.endswith("a coin 0.50.")
     assert "3 base families, few" in said
     assert any(
@@ -159,7 +159,7 @@ def test_asked_bases_datasets_and_benchmarks_narrow_what_is_told() -> None:
     found = predicted(holes=holes, asked=Asked(("基底-3",), ("math",), ("mmlu",)))
     untried = found.predictions.filter(~pl.col("tried"))
     assert untried.select("base", "dataset", "benchmark").rows() == [("基底-3", "math", "mmlu")]
-    said = "On mmlu, for a new base family it is 1.00 [1.00, 1.00] of pairs; the dataset put first was 0 points of"
+    said = "On mmlu, for a new base family it is 1.00 [no interval] of pairs; the dataset put first was 0 points of"
     assert any(text.startswith(said) for text in found.sentences)
     assert set(found.predictions["base"]) == {"基底-3"}
 

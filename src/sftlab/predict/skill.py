@@ -33,6 +33,8 @@ OVER_BENCHMARKS: tuple[Statistic, ...] = (
     "coverage",
 )
 """Those without a unit, of which a mean over benchmarks has a meaning."""
+ROUNDING = 1e-12
+"""A standard error that rounding alone may make of equal values."""
 
 
 def decision_accuracy(held: HeldOut) -> float | None:
@@ -45,7 +47,8 @@ def estimate(held: HeldOut, statistic: Statistic, place: int | None) -> Estimate
     """One statistic on one benchmark, or (None) the mean over all; None where nothing could be told.
 
     Means are over benchmarks, then the bases of a family, then families. For a `new_base` and a `gap` the interval is
-    Student's t over families; for a `new_dataset` the jackknife over datasets, as pairs share them.
+    Student's t over families; for a `new_dataset` the jackknife over datasets, as pairs share them. Where all of the
+    few are equal there is none: a spread of 0 says nothing of those to come.
     """
     if held.question == "new_dataset":
         found = _over_datasets(
@@ -55,6 +58,8 @@ def estimate(held: HeldOut, statistic: Statistic, place: int | None) -> Estimate
         by_family = _by_family(rows(held, statistic), held, place)
         known = by_family[~np.isnan(by_family)]
         found = mean(known) if len(known) else None
+    if found is not None and found.se is not None and found.se <= ROUNDING:
+        found = Estimate(found.value, None, None, None, found.n)
     return None if found is None else within(found, BOUNDS[statistic])
 
 
