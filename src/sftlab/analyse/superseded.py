@@ -19,7 +19,7 @@ def superseded_notes(cells: Cells, store: Store) -> tuple[str, ...]:
         return ()
     are, were, them = ("is", "was", "it") if len(lacking) == 1 else ("are", "were", "them")
     return (
-        f"{counted(len(lacking), 'score')} that {are} not done {were} computed once under another definition (an earlier "
-        f"version of sftlab, or other settings of the benchmark): the store keeps {them}, uncounted, and `sftlab run` "
-        f"computes {them} anew",
+        f"{counted(len(lacking), 'score')} that {are} not done {were} computed once under another definition (an "
+        f"earlier version of sftlab, or other settings of the benchmark): the store keeps {them}, uncounted, and "
+        f"`sftlab run` computes {them} anew",
     )
