@@ -58,7 +58,8 @@ def test_datasets_are_ranked_over_the_recipes_that_all_were_tried_with(tmp_path)
         row = only(found.ranking, benchmark="arithmetic_test", dataset=dataset, population=LIKE_THESE)
         full = found.gains.filter(benchmark="arithmetic_test", dataset=dataset, method="full")
         assert row["gain"] == pytest.approx(full["gain"].mean())
-    assert "only 1 recipe of 2 that all of them were tried with" in found.sentences("data", benchmark="arithmetic_test")[0]
+    (sentence,) = found.sentences("data", benchmark="arithmetic_test")
+    assert "only 1 recipe of 2 that all of them were tried with" in sentence
 
 
 def test_learning_rate_that_differs_by_dataset_is_no_common_recipe(tmp_path):
