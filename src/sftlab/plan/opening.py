@@ -45,8 +45,8 @@ def open_study(study_file: Path, store: Path | None) -> Opened:
     """Read a study file and find out what its cells are. Raises SftlabError in one sentence."""
     if is_imported(study_file):
         raise StudyError(
-            f"{study_file} holds results made elsewhere: they can be read (table, sql, audit, analyse, predict, report), "
-            "but nothing in them can be run, planned or exported"
+            f"{study_file} holds results made elsewhere: they can be read (table, sql, audit, analyse, predict, "
+            "report), but nothing in them can be run, planned or exported"
         )
     study = load_study(study_file)
     held = Store(store_folder(study_file, store))
