@@ -177,8 +177,7 @@ def test_reason_counts_what_its_own_metric_is_without(tmp_path):
     store.commit(Record(base.identity, "score", {}, said, {"items": pl.concat([part, whole], how="diagonal")}))
     scores = table("scores", cells, store)
     assert dict(scores.select("metric", "reason").iter_rows()) == {
-        "accuracy": "1 of 4 items is left out, item b: too long; "
-        "1 of 4 items have no verdict: no verdict can be read",
+        "accuracy": "1 of 4 items is left out, item b: too long; 1 of 4 items have no verdict: no verdict can be read",
         "other": None,
     }
 
