@@ -91,6 +91,16 @@ def test_models_at_the_floor_are_no_copies():
     assert found(runs, scores, "copied_scores") == []
 
 
+def test_single_runs_beside_means_of_runs_are_no_copies():
+    for seed in range(5):
+        generator = np.random.default_rng(seed)
+        runs, scores = rows_of_study(seed=seed, items=40, bases=6)
+        for row in scores:
+            if row["base"] in {"b3", "b4", "b5"}:
+                row["value"] = float(np.mean([row["value"], *generator.binomial(40, row["value"], 2) / 40]))
+        assert found(runs, scores, "copied_scores") == []
+
+
 def test_gains_over_a_copied_base_are_excluded():
     runs, scores = rows_of_study()
     frame = from_rows([{**row, "gain": 0.1} for row in scores], SCORES)
@@ -152,6 +162,12 @@ def test_values_that_a_share_cannot_have_are_excluded(value):
     assert finding.excluded["checkpoint"].to_list() == [scores[40]["checkpoint"]]
     assert finding.text.startswith("1 value of accuracy on ")
     assert finding.text.endswith(" is outside [0, 1]")
+
+
+def test_values_at_the_edge_but_for_rounding_are_kept():
+    runs, scores = rows_of_study()
+    scores[40]["value"], scores[41]["value"] = 1.0 + 2e-16, -9.7e-17
+    assert found(runs, scores, "impossible_values") == []
 
 
 def test_value_of_an_unbounded_metric_that_is_not_finite_is_excluded():

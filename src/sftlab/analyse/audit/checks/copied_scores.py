@@ -22,6 +22,8 @@ LEVEL = 0.001
 EXPONENTS = np.linspace(0.05, 1.0, 20)
 COLUMN = ("benchmark", "scorer", "metric")
 NEIGHBOURS = 4
+DECIMALS = 9
+"""Digits behind the point that are compared: what differs beyond them is rounding, as of means."""
 SHOWN = 6
 
 
@@ -54,7 +56,7 @@ def copied_scores(tables: Tables) -> Iterator[AuditFinding]:
     if wide.height < 2 or not columns:
         return
     columns.sort(key=_family_of_columns)
-    value_MK = wide.select(columns).to_numpy().astype(np.float64)
+    value_MK = np.round(wide.select(columns).to_numpy().astype(np.float64), DECIMALS)
     for pair in _copies(wide, value_MK, [_family_of_columns(name) for name in columns]):
         equal = [name for name, same in zip(columns, pair.equal, strict=True) if same]
         yield _finding(wide, scores, pair, equal)
@@ -89,7 +91,9 @@ def _chance_of_values(value_MK: Reals, base_M: Labels) -> Reals:
     """The chance that a model of another base has the same value, from the values that those models have.
 
     How densely values lie around it (among the eight nearest others) times the step between values, the smallest that
-    the column shows; and how many others share it, but for one, which may be the copy.
+    the column shows or, where that is larger, the last digit that the value has: means of several runs stand beside
+    single runs, and those that have few digits are shared by many. And how many others share it, but for one, which may
+    be the copy.
     """
     chance_MK = np.ones(value_MK.shape)
     for column, value_M in enumerate(value_MK.T):
@@ -101,11 +105,20 @@ def _chance_of_values(value_MK: Reals, base_M: Labels) -> Reals:
             own = known[base_M[known] == base]
             others = np.sort(value_M[known[base_M[known] != base]])
             if len(others) > 1:
-                chance_MK[own, column] = _chance_among(value_M[own], others, float(steps.min()))
+                step_N = np.maximum(float(steps.min()), _last_digits(value_M[own]))
+                chance_MK[own, column] = _chance_among(value_M[own], others, step_N)
     return chance_MK
 
 
-def _chance_among(value_N: Reals, others_O: Reals, step: float) -> Reals:
+def _last_digits(value_N: Reals) -> Reals:
+    """What the last digit behind the point of each value counts: 0.01 of 1.25."""
+    unit_N = np.full(len(value_N), 10.0**-DECIMALS)
+    for digits in range(DECIMALS, -1, -1):
+        unit_N[np.isclose(np.round(value_N, digits), value_N, rtol=0, atol=10.0**-DECIMALS / 2)] = 10.0**-digits
+    return unit_N
+
+
+def _chance_among(value_N: Reals, others_O: Reals, step_N: Reals) -> Reals:
     """`others_O` in ascending order."""
     count = len(others_O)
     left_N, right_N = np.searchsorted(others_O, value_N, "left"), np.searchsorted(others_O, value_N, "right")
@@ -113,7 +126,7 @@ def _chance_among(value_N: Reals, others_O: Reals, step: float) -> Reals:
     near_N = (left_N - low_N) + (high_N - right_N)
     lowest_N = np.minimum(value_N, others_O[np.minimum(low_N, count - 1)])
     highest_N = np.maximum(value_N, others_O[np.maximum(high_N - 1, 0)])
-    density_N = (near_N + 1) / (count + 1) * step / np.maximum(highest_N - lowest_N, step)
+    density_N = (near_N + 1) / (count + 1) * step_N / np.maximum(highest_N - lowest_N, step_N)
     sharing_N = np.maximum(right_N - left_N - 1, 0)
     chance_N: Reals = density_N + (sharing_N + (sharing_N > 0)) / count
     return np.clip(chance_N, 1e-12, 1.0)

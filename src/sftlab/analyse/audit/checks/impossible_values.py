@@ -13,6 +13,8 @@ from sftlab.analyse.wording import counted, plain
 MOSTLY = 0.9
 FEWEST = 5
 """Models that a benchmark needs before one value for most of them means anything."""
+ROUNDING = 1e-9
+"""How far means of values at the edge may come out beyond it."""
 KEPT = ("checkpoint", "base", "dataset", "benchmark", "scorer", "metric", "value")
 
 
@@ -22,7 +24,8 @@ def impossible_values(tables: Tables) -> Iterator[AuditFinding]:
     known = scores.filter(pl.col("value").is_not_null())
     for (benchmark, _, metric), rows in known.group_by("benchmark", "scorer", "metric", maintain_order=True):
         low, high = _range_of(str(benchmark), str(metric))
-        wrong = rows.filter(~pl.col("value").is_between(low, high) | pl.col("value").is_infinite())
+        within = pl.col("value").is_between(low - ROUNDING, high + ROUNDING)
+        wrong = rows.filter(~within | pl.col("value").is_infinite())
         if not wrong.is_empty():
             are = "is" if wrong.height == 1 else "are"
             bounds = "not finite" if math.isinf(high - low) else f"outside [{plain(low)}, {plain(high)}]"
