@@ -52,9 +52,18 @@ def test_many_gains_are_cut_and_counted(printed) -> None:
 
 
 def test_shares_are_points_as_in_the_sentences(printed) -> None:
-    lines = printed(cells(d={"gain": 0.469}, e={"unit": "bits per byte"}))
+    lines = printed(cells(d={"gain": 0.469}, e={"benchmark": "nq", "unit": "bits per byte"}))
     assert "+46.90  [+25.00, +75.00]  points of accuracy" in lines[1]
     assert "+0.500  [+0.250, +0.750]  bits per byte" in lines[2]
+
+
+def test_sure_gains_of_one_benchmark_stand_together_as_sizes_in_other_units_say_nothing(printed) -> None:
+    frame = cells(
+        bits={"gain": 2.0, "benchmark": "z", "unit": "bits per byte", "verdict": "higher"},
+        points={"gain": 0.5, "benchmark": "a", "verdict": "higher"},
+        fewer={"gain": 0.5, "benchmark": "z", "unit": "bits per byte", "verdict": "higher"},
+    )
+    assert [line.split()[2] for line in printed(frame)[1:4]] == ["bits", "fewer", "points"]
 
 
 def test_sure_gains_come_first_by_size_and_those_without_an_interval_last(printed) -> None:

@@ -62,21 +62,22 @@ def print_analysis(analysis: "Analysis") -> None:
 def print_gains(gains: "pl.DataFrame") -> None:
     """The gains of main metrics over all methods as a table, and how many are not in it.
 
-    What is sure comes first, the larger gain before the smaller. Of gains without an interval nothing can be told, so
-    that they come last, and only where there are few others.
+    What is sure comes first, benchmark by benchmark, the larger gain before the smaller. Of gains without an interval
+    nothing can be told, so that they come last, and only where there are few others.
     """
     import polars as pl
 
     from sftlab.analyse.verdicts import HIGHER, LOWER
-    from sftlab.analyse.wording import SHARES, cell, interval_cell, unit_shown
+    from sftlab.analyse.wording import cell, interval_cell, unit_shown
     from sftlab.cli.printing import print_columns, print_line
 
     of_all = gains.filter(pl.col("main") & (pl.col("method") == "all"))
     if of_all.is_empty():
         return
-    size = pl.col("gain").abs() * pl.when(pl.col("unit").is_in(list(SHARES))).then(100.0).otherwise(1.0)
-    sure = pl.col("verdict").is_in([HIGHER, LOWER])
-    known = of_all.drop_nulls("gain").sort(sure, size, descending=True, maintain_order=True)
+    sure, first = pl.col("verdict").is_in([HIGHER, LOWER]), pl.col("place").min().over("benchmark")
+    order = (sure, first, pl.col("gain").abs())
+    placed = of_all.drop_nulls("gain").with_row_index("place")
+    known = placed.sort(*order, descending=[True, False, True], maintain_order=True).drop("place")
     tested, untested = known.drop_nulls("ci_low"), known.filter(pl.col("ci_low").is_null())
     shown = pl.concat([tested.head(MOST_GAINS), untested.head(max(0, FEW_GAINS - tested.height))])
     rows = [
