@@ -92,6 +92,7 @@ def test_real_data_killed_three_times_ends_in_equal_tables(
     assert table(study, "runs", tmp_path / "disturbed").height == 12
 
 
+@pytest.mark.long
 def test_interrupt_stops_cleanly_and_the_next_run_goes_on(tmp_path: Path) -> None:
     study, store = small_study(tmp_path), tmp_path / "store"
     process = start(study, store)
@@ -116,6 +117,7 @@ def test_second_process_on_the_same_store_is_refused(tmp_path: Path) -> None:
         kill_everything(process)
 
 
+@pytest.mark.long
 def test_killed_worker_costs_one_task_at_most_and_the_next_run_mends_it(tmp_path: Path) -> None:
     study, store = small_study(tmp_path), tmp_path / "store"
     process = start(study, store)

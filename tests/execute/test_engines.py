@@ -66,6 +66,7 @@ def run(study: Path) -> pl.DataFrame:
     return scores(study)
 
 
+@pytest.mark.long
 def test_scores_of_a_study_on_a_server_are_those_of_the_built_in_engine(folder):
     inside, outside = folder / "inside.yaml", folder / "outside.yaml"
     inside.write_text(STUDY)

@@ -83,6 +83,7 @@ def small_disk(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_a_full_disk_ends_the_study_in_a_sentence_and_costs_nothing_that_is_finished(small_disk: Path) -> None:
     elsewhere = small_disk.parent / "elsewhere"
     elsewhere.mkdir()

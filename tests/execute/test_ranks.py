@@ -29,6 +29,7 @@ def no_ranks_left_behind():
         child.join()
 
 
+@pytest.mark.long
 def test_study_on_two_devices_a_run_gives_the_tables_of_one(tmp_path: Path) -> None:
     study = without_benchmarks(study_of(tmp_path, "small"))
     one, two = tmp_path / "one", tmp_path / "two"
@@ -42,6 +43,7 @@ def test_study_on_two_devices_a_run_gives_the_tables_of_one(tmp_path: Path) -> N
     assert run(study, two).done == 0, "how many devices a run has is no part of what it is"
 
 
+@pytest.mark.long
 def test_rank_that_is_killed_fails_its_cell_with_the_reason_and_the_next_sitting_goes_on(tmp_path: Path) -> None:
     study = without_benchmarks(study_of(tmp_path, "long", epochs="1000"))
     study.write_text("".join(line for line in study.read_text().splitlines(True) if "adapter: lora" not in line))
