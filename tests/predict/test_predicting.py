@@ -1,5 +1,7 @@
 """Predictions of studies: what is told, of which cells, and what is said where nothing can be."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -242,9 +244,9 @@ def test_mixtures_of_datasets_tried_alone_are_no_datasets_of_their_own() -> None
 
 
 def test_json_holds_no_unknown_numbers(with_holes: Predictions) -> None:
-    import json
-
-    json.dumps(with_holes.to_json(), allow_nan=False)
+    told = with_holes.to_json()
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert any(row["gain"] is None or row["ci_low"] is None for row in told["predictions"])
 
 
 def test_what_is_left_out_of_the_table_is_said() -> None:
